@@ -1,0 +1,26 @@
+"""Run at deployment: bring our tables up to date before the routes go live."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from settlement.application import open_database, telemetry
+from settlement.clock import Deadline
+from settlement.configuration import read_database_settings
+from settlement.migrate import migrate
+
+if TYPE_CHECKING:
+    from settlement.clock import LambdaContext
+
+
+def handler(_event: object, context: LambdaContext) -> dict[str, list[str]]:
+    """Apply the migrations that have not been applied yet.
+
+    Raises:
+        SettlementError: the deployment must not go on.
+    """
+    database = open_database(read_database_settings(os.environ))
+    applied = migrate(database, Deadline.of_invocation(context))
+    telemetry().logger.info("migrations applied", extra={"applied": applied})
+    return {"applied": applied}

@@ -1,0 +1,190 @@
+"""The environment of a function, read once into frozen settings.
+
+A missing or malformed setting is one :class:`~settlement.errors.ConfigurationError` that names
+every setting that is wrong, so that one deployment mends them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from settlement.errors import ConfigurationError
+from settlement.payments import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RDS_CA_BUNDLE = Path(__file__).with_name("rds-global-bundle.pem")
+"""Amazon's certificate authorities for RDS ("Using SSL/TLS to encrypt a connection", RDS guide)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """Where the ledger is, and how its credentials are found."""
+
+    host: str
+    port: int
+    name: str
+    user: str | None
+    """``None``: the secret names it."""
+    password: str | None = field(repr=False)
+    secret_arn: str | None
+    """Used when there is no password; the secret is JSON with ``password`` and ``username``."""
+    ca_file: Path | None
+    """The authorities the server's certificate is verified against; ``None``: no TLS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """What the webhook needs beyond the ledger."""
+
+    secrets: tuple[str, ...] = field(repr=False)
+    """Signing secrets; several while one is being rolled."""
+    secret_arn: str | None
+    """Used when there are no secrets; the secret is JSON with ``webhook_secret``."""
+    tolerance: timedelta
+    """How far a signature's timestamp may lie from now, in either direction."""
+    max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What every route needs."""
+
+    database: DatabaseSettings
+    rules: Rules
+
+
+def read_configuration(environ: Mapping[str, str]) -> Configuration:
+    """Read the settings of the ledger and the rules.
+
+    Raises:
+        ConfigurationError: naming each setting that is missing or malformed.
+    """
+    read = _Reader(environ)
+    configuration = Configuration(database=_read_database(read), rules=_read_rules(read))
+    read.raise_problems()
+    return configuration
+
+
+def read_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
+    """Read the settings of the ledger alone, for the migrations.
+
+    Raises:
+        ConfigurationError: naming each setting that is missing or malformed.
+    """
+    read = _Reader(environ)
+    database = _read_database(read)
+    read.raise_problems()
+    return database
+
+
+def read_webhook_settings(environ: Mapping[str, str]) -> WebhookSettings:
+    """Read the settings of the webhook.
+
+    Raises:
+        ConfigurationError: naming each setting that is missing or malformed.
+    """
+    read = _Reader(environ)
+    secrets = split_secrets(read.text("STRIPE_WEBHOOK_SECRET") or "")
+    secret_arn = read.text("STRIPE_SECRET_ARN")
+    if not secrets and not secret_arn:
+        read.problem("STRIPE_WEBHOOK_SECRET or STRIPE_SECRET_ARN is missing")
+    settings = WebhookSettings(
+        secrets=secrets,
+        secret_arn=secret_arn,
+        tolerance=timedelta(seconds=read.integer("SIGNATURE_TOLERANCE_SECONDS", 300, 1, 3600)),
+        max_body_bytes=read.integer("WEBHOOK_MAX_BODY_BYTES", 512 * 1024, 1, 6 * 1024 * 1024),
+    )
+    read.raise_problems()
+    return settings
+
+
+def split_secrets(value: str) -> tuple[str, ...]:
+    """Split a comma-separated list of signing secrets."""
+    return tuple(secret for part in value.split(",") if (secret := part.strip()))
+
+
+def _read_database(read: _Reader) -> DatabaseSettings:
+    password, secret_arn = read.text("DB_PASSWORD"), read.text("DB_SECRET_ARN")
+    user, host = read.text("DB_USER"), read.text("DB_HOST", required=True) or ""
+    if not password and not secret_arn:
+        read.problem("DB_PASSWORD or DB_SECRET_ARN is missing")
+    if password and not user:
+        read.problem("DB_USER is missing")
+    return DatabaseSettings(
+        host=host,
+        port=read.integer("DB_PORT", 3306, 1, 65535),
+        name=read.text("DB_NAME", required=True) or "",
+        user=user,
+        password=password,
+        secret_arn=secret_arn,
+        ca_file=_read_tls(read, host),
+    )
+
+
+def _read_tls(read: _Reader, host: str) -> Path | None:
+    """TLS is verified; off only by an explicit setting, or for a loopback address."""
+    default = "off" if _is_loopback(host) else "verify"
+    if read.choice("DB_TLS", default, ("verify", "off")) == "off":
+        return None
+    ca_file = Path(read.text("DB_TLS_CA") or RDS_CA_BUNDLE)
+    if not ca_file.is_file():
+        read.problem(f"DB_TLS_CA names no file: {ca_file}")
+    return ca_file
+
+
+def _read_rules(read: _Reader) -> Rules:
+    livemode = read.choice("STRIPE_LIVEMODE", "", ("", "true", "false"))
+    return Rules(
+        livemode=None if livemode == "" else livemode == "true",
+        account=read.text("STRIPE_ACCOUNT"),
+        order_grace=timedelta(seconds=read.integer("ORDER_GRACE_SECONDS", 120, 0, 86400)),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Reader:
+    """Reads settings and collects what is wrong with them. Values never enter a message."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._problems: list[str] = []
+
+    def problem(self, text: str) -> None:
+        self._problems.append(text)
+
+    def raise_problems(self) -> None:
+        if self._problems:
+            raise ConfigurationError("wrong settings: " + "; ".join(self._problems))
+
+    def text(self, name: str, *, required: bool = False) -> str | None:
+        value = self._environ.get(name, "").strip()
+        if required and not value:
+            self.problem(f"{name} is missing")
+        return value or None
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.text(name)
+        if value is None:
+            return default
+        if not (value.isascii() and value.isdecimal() and least <= int(value) <= most):
+            self.problem(f"{name} must be a whole number from {least} to {most}")
+            return default
+        return int(value)
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = (self.text(name) or default).lower()
+        if value not in allowed:
+            self.problem(f"{name} must be one of: {', '.join(filter(None, allowed))}")
+        return value
