@@ -1,0 +1,353 @@
+"""Every row of the outcome table, on a real MariaDB."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.outcomes import AnomalyKind, Outcome, Route
+from tests.support.cachao import Cachao, deliver, event_for
+
+if TYPE_CHECKING:
+    from local.mariadb import MariaDBServer
+    from settlement.database import Database
+
+
+def test_paid_session_settles_its_pending_order(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order(quantity=3)
+    now = datetime(2026, 5, 4, 3, 2, 1, 654321, UTC)
+
+    result = deliver(event_for(order, payment="a"), database, received_at=now)
+
+    assert result.outcome is Outcome.SETTLED
+    assert cachao.query(
+        "SELECT status, stripe_payment_intent_id, paid_at FROM ticket_orders WHERE id = %s",
+        order.id,
+    ) == [("paid", "pi_a", now.replace(tzinfo=None))]
+    assert cachao.counters(order) == (3, 1)
+
+
+def test_settlement_records_what_was_paid_for_what(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order(quantity=3, amount=7500, currency="chf")
+    now = datetime(2026, 5, 4, 3, 2, 1, 654321, UTC)
+
+    deliver(
+        event_for(order, payment="a", event="e"), database, route=Route.WEBHOOK, received_at=now
+    )
+
+    assert cachao.query("SELECT * FROM settlements") == [
+        (
+            order.id,
+            "pi_a",
+            "cs_a",
+            order.ticket_id,
+            3,
+            order.discount_code_id,
+            7500,
+            "chf",
+            "evt_e",
+            "webhook",
+            now.replace(tzinfo=None),
+        )
+    ]
+
+
+def test_settlement_is_one_round_trip(cachao: Cachao, database: Database) -> None:
+    first, second = cachao.add_order(), cachao.add_order()
+    deliver(event_for(first), database)  # connects
+    statements = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME="
+    before = int(cachao.value(statements + "'QUESTIONS'"))
+
+    deliver(event_for(second), database)
+
+    one_of_them_is_the_question_itself = 1
+    after = int(cachao.value(statements + "'QUESTIONS'"))
+    assert after - before - one_of_them_is_the_question_itself == 1
+
+
+@pytest.mark.parametrize("status", ["pending", "processing", "payment_failed"])
+def test_open_order_is_settled(cachao: Cachao, database: Database, status: str) -> None:
+    order = cachao.add_order(status=status)
+
+    assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert cachao.status(order) == "paid"
+
+
+def test_order_without_discount_code_is_settled(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order(discounted=False, quantity=4)
+
+    assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert cachao.counters(order) == (4, None)
+
+
+def test_free_order_is_settled_by_its_session(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order(amount=0)
+    event = event_for(order, payment_status="no_payment_required", payment_intent=None)
+
+    assert deliver(event, database).outcome is Outcome.SETTLED
+    assert deliver(event, database).outcome is Outcome.DUPLICATE
+    assert cachao.counters(order) == (2, 1)
+
+
+def test_costly_order_is_not_settled_without_a_payment(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order(amount=5000)
+    event = event_for(order, payment_status="no_payment_required", payment_intent=None)
+
+    assert deliver(event, database).anomaly is AnomalyKind.AMOUNT_MISMATCH
+    assert cachao.status(order) == "pending"
+
+
+def test_second_delivery_changes_nothing(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    event = event_for(order)
+    deliver(event, database)
+    before = cachao.query("SELECT * FROM ticket_orders, settlements, tickets, discount_codes")
+
+    assert deliver(event, database, route=Route.WEBHOOK).outcome is Outcome.DUPLICATE
+    assert before == cachao.query(
+        "SELECT * FROM ticket_orders, settlements, tickets, discount_codes"
+    )
+
+
+def test_two_events_that_report_one_payment_settle_once(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    deliver(event_for(order, payment="a", event="first"), database)
+
+    result = deliver(event_for(order, payment="a", event="second"), database)
+
+    assert result.outcome is Outcome.DUPLICATE
+    assert cachao.counters(order) == (2, 1)
+
+
+@pytest.mark.parametrize("status", ["refunded", "partially_refunded", "cancelled"])
+def test_redelivery_after_the_order_moved_on_is_a_duplicate(
+    cachao: Cachao, database: Database, status: str
+) -> None:
+    order = cachao.add_order()
+    deliver(event_for(order), database)
+    cachao.query("UPDATE ticket_orders SET status = %s", status)
+
+    assert deliver(event_for(order), database).outcome is Outcome.DUPLICATE
+    assert cachao.status(order) == status
+
+
+def test_order_reset_by_hand_is_not_settled_again(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    deliver(event_for(order), database)
+    cachao.query("UPDATE ticket_orders SET status = 'pending'")
+
+    assert deliver(event_for(order), database).outcome is Outcome.DUPLICATE
+    assert cachao.counters(order) == (2, 1)
+
+
+@pytest.mark.parametrize("status", ["paid", "refunded", "partially_refunded"])
+def test_payment_from_before_the_ledger_is_a_duplicate(
+    cachao: Cachao, database: Database, status: str
+) -> None:
+    order = cachao.add_order(status=status, payment_intent_id="pi_a")
+
+    assert deliver(event_for(order, payment="a"), database).outcome is Outcome.DUPLICATE
+    assert cachao.counters(order) == (0, 0)
+
+
+def test_payment_intents_that_differ_in_case_are_two_payments(
+    cachao: Cachao, database: Database
+) -> None:
+    order = cachao.add_order()
+    deliver(event_for(order, payment="a"), database)
+
+    assert deliver(event_for(order, payment="A"), database).anomaly is AnomalyKind.SECOND_PAYMENT
+
+
+@pytest.mark.parametrize(
+    ("status", "changes", "kind"),
+    [
+        ("pending", {"amount": 4999}, AnomalyKind.AMOUNT_MISMATCH),
+        ("pending", {"amount": 5001}, AnomalyKind.AMOUNT_MISMATCH),
+        ("pending", {"currency": "usd"}, AnomalyKind.CURRENCY_MISMATCH),
+        ("paid", {}, AnomalyKind.SECOND_PAYMENT),
+        ("cancelled", {}, AnomalyKind.LATE_PAYMENT),
+        ("expired", {}, AnomalyKind.LATE_PAYMENT),
+        ("refunded", {}, AnomalyKind.LATE_PAYMENT),
+        ("a status of tomorrow", {}, AnomalyKind.LATE_PAYMENT),
+    ],
+)
+def test_payment_that_does_not_fit_its_order_is_kept_as_an_anomaly(
+    cachao: Cachao,
+    database: Database,
+    status: str,
+    changes: dict[str, object],
+    kind: AnomalyKind,
+) -> None:
+    order = cachao.add_order(status=status, amount=5000, payment_intent_id="pi_other")
+
+    result = deliver(event_for(order, payment="a", **changes), database)
+
+    assert (result.outcome, result.anomaly) == (Outcome.ANOMALY, kind)
+    assert cachao.anomalies() == [(kind.value, "cs_a")]
+    assert (cachao.status(order), cachao.counters(order)) == (status, (0, 0))
+
+
+def test_anomaly_is_kept_once_however_often_it_is_delivered(
+    cachao: Cachao, database: Database
+) -> None:
+    order = cachao.add_order(status="cancelled")
+    for _ in range(3):
+        deliver(event_for(order, payment="a"), database)
+
+    assert cachao.anomalies() == [("late_payment", "cs_a")]
+
+
+def test_anomaly_says_what_was_paid_and_what_the_order_is(
+    cachao: Cachao, database: Database
+) -> None:
+    order = cachao.add_order(amount=5000, currency="eur")
+
+    deliver(event_for(order, payment="a", amount=4000, currency="usd"), database)
+
+    assert cachao.query(
+        "SELECT order_id, payment_intent_id, amount, currency, detail, resolved_at "
+        "FROM payment_anomalies"
+    ) == [(order.id, "pi_a", 4000, "usd", "the order is pending, 5000 eur", None)]
+
+
+@pytest.mark.parametrize("shared", [{"payment_intent": "pi_a"}, {"session": "cs_a"}])
+def test_payment_that_names_two_orders_settles_the_first_only(
+    cachao: Cachao, database: Database, shared: dict[str, str]
+) -> None:
+    first, second = cachao.add_order(), cachao.add_order()
+    deliver(event_for(first, payment="a"), database)
+
+    result = deliver(event_for(second, payment="b", **shared), database)
+
+    assert result.anomaly is AnomalyKind.PAYMENT_REUSED
+    assert (cachao.status(second), cachao.counters(second)) == ("pending", (0, 0))
+
+
+def test_unpaid_session_marks_its_order_processing(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+
+    assert deliver(event_for(order, payment_status="unpaid"), database).outcome is (
+        Outcome.AWAITING_PAYMENT
+    )
+    assert (cachao.status(order), cachao.counters(order)) == ("processing", (0, 0))
+
+
+@pytest.mark.parametrize("status", ["pending", "processing"])
+def test_failed_async_payment_marks_its_order_failed(
+    cachao: Cachao, database: Database, status: str
+) -> None:
+    order = cachao.add_order(status=status)
+
+    result = deliver(event_for(order, type="checkout.session.async_payment_failed"), database)
+
+    assert result.outcome is Outcome.AWAITING_PAYMENT
+    assert cachao.status(order) == "payment_failed"
+
+
+@pytest.mark.parametrize("status", ["paid", "cancelled", "refunded", "payment_failed"])
+def test_late_news_of_an_unpaid_session_changes_nothing(
+    cachao: Cachao, database: Database, status: str
+) -> None:
+    order = cachao.add_order(status=status)
+
+    deliver(event_for(order, payment_status="unpaid"), database)
+
+    assert cachao.status(order) == status
+
+
+def test_async_payment_that_succeeds_settles(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    deliver(event_for(order, payment_status="unpaid"), database)
+
+    event = event_for(order, type="checkout.session.async_payment_succeeded", event="later")
+
+    assert deliver(event, database).outcome is Outcome.SETTLED
+
+
+def test_order_that_may_yet_come_is_retried(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    cachao.query("DELETE FROM ticket_orders")
+    event = event_for(order)
+    now = datetime.fromtimestamp(event["created"], UTC) + timedelta(seconds=120)
+
+    assert deliver(event, database, received_at=now).outcome is Outcome.RETRY
+    assert cachao.query("SELECT * FROM stripe_events, payment_anomalies") == []
+
+
+def test_order_that_did_not_come_is_an_anomaly(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    cachao.query("DELETE FROM ticket_orders")
+    event = event_for(order, payment="a")
+    now = datetime.fromtimestamp(event["created"], UTC) + timedelta(seconds=121)
+
+    assert deliver(event, database, received_at=now).anomaly is AnomalyKind.UNKNOWN_ORDER
+    assert cachao.anomalies() == [("unknown_order", "cs_a")]
+
+
+@pytest.mark.parametrize(
+    "order_id", ["1 OR 1", "01", "\uff11", "9223372036854775808", "-1", "1e3", ""]
+)
+def test_malformed_order_id_is_an_anomaly_and_settles_nothing(
+    cachao: Cachao, database: Database, order_id: str
+) -> None:
+    order = cachao.add_order()
+
+    result = deliver(event_for(order, payment="a", order_id=order_id), database)
+
+    assert result.anomaly is AnomalyKind.MALFORMED_ORDER_ID
+    assert cachao.anomalies() == [("malformed_order_id", "cs_a")]
+    assert cachao.status(order) == "pending"
+
+
+def test_largest_order_id_is_settled(shared_server: MariaDBServer) -> None:
+    # In a database of its own: no id can be given in the table afterwards.
+    with Cachao(shared_server) as cachao, closing(cachao.database()) as database:
+        order = cachao.add_order()
+        cachao.query("UPDATE ticket_orders SET id = 9223372036854775807")
+
+        result = deliver(event_for(order, order_id="9223372036854775807"), database)
+
+    assert result.outcome is Outcome.SETTLED
+
+
+@pytest.mark.parametrize("table", ["tickets", "discount_codes"])
+def test_order_whose_counter_is_missing_stays_open(
+    cachao: Cachao, database: Database, table: str
+) -> None:
+    order = cachao.add_order()
+    cachao.query(f"DELETE FROM {table}")
+
+    result = deliver(event_for(order), database)
+
+    assert result.outcome is Outcome.RETRY
+    assert "of the order was not counted" in str(result.error)
+    assert (cachao.status(order), cachao.settlements(order)) == ("pending", 0)
+
+
+def test_event_keeps_the_outcome_it_first_came_to(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    for _ in range(2):
+        deliver(event_for(order, event="e"), database)
+
+    assert cachao.query("SELECT event_id, outcome FROM stripe_events") == [("evt_e", "settled")]
+
+
+def test_event_that_settles_at_last_says_so(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order(amount=4000)
+    deliver(event_for(order, event="e", amount=5000), database)
+    cachao.query("UPDATE ticket_orders SET total_amount = 5000")
+
+    deliver(event_for(order, event="e", amount=5000), database)
+
+    assert cachao.query("SELECT event_id, outcome FROM stripe_events") == [("evt_e", "settled")]
+
+
+def test_ignored_event_does_not_touch_the_database(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+
+    assert deliver(event_for(order, type="charge.refunded"), database).outcome is Outcome.IGNORED
+    assert cachao.query("SELECT * FROM stripe_events") == []

@@ -1,0 +1,64 @@
+"""What Lambda gives a handler beside the event, and the parts a test puts in the place of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from settlement.clock import Deadline
+
+if TYPE_CHECKING:
+    from settlement.outcomes import Verdict
+    from settlement.payments import Anomaly, Payment
+    from settlement.service import Delivery
+
+NOW = datetime(2026, 11, 18, 11, 6, 40, tzinfo=UTC)
+"""When the files of tests/events were created, and where a test's clock stands."""
+
+
+@dataclass(kw_only=True)
+class AnyContext:
+    """A Lambda context with time left ("AWS Lambda context object in Python")."""
+
+    remaining_seconds: float = 25.0
+    function_name: str = "StripePaymentFunction"
+    aws_request_id: str = field(default_factory=lambda: str(uuid4()))
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds; it does not pass, so that no test depends on how long it took."""
+        return int(self.remaining_seconds * 1000)
+
+
+def plenty_of_time() -> Deadline:
+    """A deadline that does not come nearer."""
+    return Deadline(25.0, monotonic=lambda: 0.0)
+
+
+class AnsweringLedger:
+    """Gives one answer and keeps what it was asked: a stub of the service's protocol."""
+
+    def __init__(self, answer: Verdict | Exception | None) -> None:
+        self._answer = answer
+        self.settled: list[tuple[Payment, Delivery, bool]] = []
+        self.anomalies: list[tuple[Anomaly, Delivery]] = []
+
+    def settle(
+        self, payment: Payment, delivery: Delivery, *, order_may_be_late: bool
+    ) -> Verdict | None:
+        """See :class:`settlement.service.Ledger`."""
+        self.settled.append((payment, delivery, order_may_be_late))
+        return self._give()
+
+    def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> Verdict:
+        """See :class:`settlement.service.Ledger`."""
+        self.anomalies.append((anomaly, delivery))
+        verdict = self._give()
+        assert verdict is not None, "record_anomaly always gives a verdict"
+        return verdict
+
+    def _give(self) -> Verdict | None:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
