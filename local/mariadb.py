@@ -219,7 +219,8 @@ class MariaDBServer:
 
     def _takes_connections(self) -> bool:
         # Asked with a socket of our own first: PyMySQL leaves one open where connecting fails.
-        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError, pymysql.err.OperationalError):
+        refusals = (OSError, pymysql.err.OperationalError)
+        with socket.socket(socket.AF_UNIX) as probe, suppress(*refusals):
             probe.connect(str(self._path("server.sock")))
             self.admin_connection().close()
             return True

@@ -70,6 +70,10 @@ class MariaDBLedger:
         )
         return _verdict(row)
 
+    def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        self._database.close()
+
 
 @cache
 def _statement(name: str) -> str:

@@ -6,10 +6,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -39,192 +38,182 @@ class Posting:
     is_money: bool
 
 
-@pytest.fixture
-def machine(cachao: Cachao) -> type[RuleBasedStateMachine]:
-    """The state machine over one database; every example works on rows of its own."""
+class Deliveries(RuleBasedStateMachine):
+    """Orders, sessions and deliveries over one database; every example makes rows of its own."""
 
-    class Deliveries(RuleBasedStateMachine):
-        orders: Bundle[Order] = Bundle("orders")
-        postings: Bundle[Posting] = Bundle("postings")
-        payments = 0
+    cachao: ClassVar[Cachao]
+    orders: Bundle[Order] = Bundle("orders")
+    postings: Bundle[Posting] = Bundle("postings")
+    payments: ClassVar = 0
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.stack = ExitStack()
-            self.databases = [
-                self.stack.enter_context(closing(cachao.database())) for _ in range(WORKERS)
-            ]
-            self.pool = self.stack.enter_context(ThreadPoolExecutor(WORKERS))
-            self.tickets = [cachao.insert("tickets", name="any") for _ in range(2)]
-            self.codes = [cachao.insert("discount_codes", code=None), None]
-            self.made: list[Order] = []
-            self.delivered: list[tuple[Posting, Result]] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.databases = [
+            self.stack.enter_context(closing(self.cachao.database())) for _ in range(WORKERS)
+        ]
+        self.pool = self.stack.enter_context(ThreadPoolExecutor(WORKERS))
+        self.tickets = [self.cachao.insert("tickets", name="any") for _ in range(2)]
+        self.codes = [self.cachao.insert("discount_codes", code=None), None]
+        self.made: list[Order] = []
+        self.delivered: list[tuple[Posting, Result]] = []
 
-        def teardown(self) -> None:
-            self.stack.close()
+    def teardown(self) -> None:
+        self.stack.close()
 
-        @rule(
-            target=orders,
-            status=st.sampled_from(["pending"] * 4 + ["processing", "cancelled", "expired"]),
-            quantity=st.integers(1, 4),
-            ticket=st.integers(0, 1),
-            code=st.integers(0, 1),
-            amount=st.sampled_from([0, 1, 5000]),
+    @rule(
+        target=orders,
+        status=st.sampled_from(["pending"] * 4 + ["processing", "cancelled", "expired"]),
+        quantity=st.integers(1, 4),
+        ticket=st.integers(0, 1),
+        code=st.integers(0, 1),
+        amount=st.sampled_from([0, 1, 5000]),
+    )
+    def order_is_made(
+        self, status: str, quantity: int, ticket: int, code: int, amount: int
+    ) -> Order:
+        order = self.cachao.add_order(
+            status=status,
+            quantity=quantity,
+            amount=amount,
+            ticket_id=self.tickets[ticket],
+            discount_code_id=self.codes[code],
+            discounted=False,
         )
-        def order_is_made(
-            self, status: str, quantity: int, ticket: int, code: int, amount: int
-        ) -> Order:
-            order = cachao.add_order(
-                status=status,
-                quantity=quantity,
-                amount=amount,
-                ticket_id=self.tickets[ticket],
-                discount_code_id=self.codes[code],
-                discounted=False,
-            )
-            self.made.append(order)
-            return order
+        self.made.append(order)
+        return order
 
-        @rule(
-            target=postings,
-            order=orders,
-            kind=st.sampled_from(["paid"] * 4 + ["async", "free", "wrong_amount", "currency"]),
-            reuses_a_payment=st.sampled_from([False] * 9 + [True]),
+    @rule(
+        target=postings,
+        order=orders,
+        kind=st.sampled_from(["paid"] * 4 + ["async", "free", "wrong_amount", "currency"]),
+        reuses_a_payment=st.sampled_from([False] * 9 + [True]),
+    )
+    def session_is_completed(self, order: Order, kind: str, reuses_a_payment: bool) -> Any:
+        """A session of the order; several sessions may belong to one order."""
+        cls = type(self)
+        cls.payments += not reuses_a_payment or not cls.payments
+        payment = f"{self.cachao.name}_{cls.payments}"
+        changes: dict[str, Any] = {}
+        if kind == "wrong_amount":
+            changes["amount"] = order.amount + 1
+        elif kind == "currency":
+            changes["currency"] = "usd"
+        elif kind == "free":
+            changes.update(payment_status="no_payment_required", payment_intent=None)
+        if kind != "async":
+            return self.both_routes(
+                event_for(order, payment=payment, event=f"{payment}_{kind}", **changes)
+            )
+        steps = [
+            ("checkout.session.completed", "unpaid"),
+            ("checkout.session.async_payment_succeeded", "paid"),
+        ]
+        return multiple(
+            *(
+                Posting(
+                    event=event_for(
+                        order,
+                        payment=payment,
+                        event=f"{payment}_{status}",
+                        type=event_type,
+                        payment_status=status,
+                    ),
+                    route=Route.EVENTBRIDGE,
+                    is_money=status == "paid",
+                )
+                for event_type, status in steps
+            )
         )
-        def session_is_completed(self, order: Order, kind: str, reuses_a_payment: bool) -> Any:
-            """A session of the order; several sessions may belong to one order."""
-            cls = type(self)
-            cls.payments += not reuses_a_payment or not cls.payments
-            payment = f"{cachao.name}_{cls.payments}"
-            changes: dict[str, Any] = {}
-            if kind == "wrong_amount":
-                changes["amount"] = order.amount + 1
-            elif kind == "currency":
-                changes["currency"] = "usd"
-            elif kind == "free":
-                changes.update(payment_status="no_payment_required", payment_intent=None)
-            if kind != "async":
-                return self.both_routes(
-                    event_for(order, payment=payment, event=f"{payment}_{kind}", **changes)
-                )
-            steps = [
-                ("checkout.session.completed", "unpaid"),
-                ("checkout.session.async_payment_succeeded", "paid"),
+
+    @rule(target=postings, order=orders)
+    def async_payment_fails(self, order: Order) -> Posting:
+        cls = type(self)
+        cls.payments += 1
+        return Posting(
+            event=event_for(
+                order,
+                payment=f"{self.cachao.name}_{cls.payments}",
+                event=f"{self.cachao.name}_{cls.payments}_failed",
+                type="checkout.session.async_payment_failed",
+                payment_status="unpaid",
+            ),
+            route=Route.WEBHOOK,
+            is_money=False,
+        )
+
+    @rule(order=orders, status=st.sampled_from(["cancelled", "expired"]))
+    def service_closes_an_open_order(self, order: Order, status: str) -> None:
+        self.cachao.query(
+            "UPDATE ticket_orders SET status = %s WHERE id = %s AND status = 'pending'",
+            status,
+            order.id,
+        )
+
+    @rule(batch=st.lists(postings, min_size=1, max_size=12))
+    def deliveries_arrive_at_once(self, batch: list[Posting]) -> None:
+        """With duplicates, reordered, on both routes, over several connections."""
+
+        def work(lane: int) -> list[tuple[Posting, Result]]:
+            return [
+                (posting, deliver(posting.event, self.databases[lane], route=posting.route))
+                for posting in batch[lane::WORKERS]
             ]
-            return multiple(
-                *(
-                    Posting(
-                        event=event_for(
-                            order,
-                            payment=payment,
-                            event=f"{payment}_{status}",
-                            type=event_type,
-                            payment_status=status,
-                        ),
-                        route=Route.EVENTBRIDGE,
-                        is_money=status == "paid",
-                    )
-                    for event_type, status in steps
-                )
+
+        for results in self.pool.map(work, range(WORKERS)):
+            self.delivered.extend(results)
+
+    @staticmethod
+    def both_routes(event: dict[str, Any]) -> Any:
+        return multiple(*(Posting(event=event, route=route, is_money=True) for route in Route))
+
+    @invariant()
+    def counters_are_the_sum_of_settlements(self) -> None:
+        for ticket in self.tickets:
+            assert self.cachao.query(
+                "SELECT sold_quantity FROM tickets WHERE id = %s", ticket
+            ) == self.cachao.query(
+                "SELECT COALESCE(SUM(quantity), 0) FROM settlements WHERE ticket_id = %s",
+                ticket,
             )
+        assert self.cachao.query(
+            "SELECT used_count FROM discount_codes WHERE id = %s", self.codes[0]
+        ) == self.cachao.query(
+            "SELECT COUNT(*) FROM settlements WHERE discount_code_id = %s", self.codes[0]
+        )
 
-        @rule(target=postings, order=orders)
-        def async_payment_fails(self, order: Order) -> Posting:
-            cls = type(self)
-            cls.payments += 1
-            return Posting(
-                event=event_for(
-                    order,
-                    payment=f"{cachao.name}_{cls.payments}",
-                    event=f"{cachao.name}_{cls.payments}_failed",
-                    type="checkout.session.async_payment_failed",
-                    payment_status="unpaid",
-                ),
-                route=Route.WEBHOOK,
-                is_money=False,
-            )
+    @invariant()
+    def order_is_paid_exactly_when_it_has_its_settlement(self) -> None:
+        for order in self.made:
+            is_paid = self.cachao.status(order) == "paid"
+            assert self.cachao.settlements(order) == int(is_paid)
 
-        @rule(order=orders, status=st.sampled_from(["cancelled", "expired"]))
-        def service_closes_an_open_order(self, order: Order, status: str) -> None:
-            cachao.query(
-                "UPDATE ticket_orders SET status = %s WHERE id = %s AND status = 'pending'",
-                status,
-                order.id,
-            )
+    @invariant()
+    def order_settles_at_most_once(self) -> None:
+        settled = Counter(
+            result.order_id for _, result in self.delivered if result.outcome is Outcome.SETTLED
+        )
+        assert all(count == 1 for count in settled.values())
+        for order in self.made:
+            assert self.cachao.settlements(order) == settled[order.id]
 
-        @rule(batch=st.lists(postings, min_size=1, max_size=12))
-        def deliveries_arrive_at_once(self, batch: list[Posting]) -> None:
-            """With duplicates, reordered, on both routes, over several connections."""
-
-            def work(lane: int) -> list[tuple[Posting, Result]]:
-                return [
-                    (posting, deliver(posting.event, self.databases[lane], route=posting.route))
-                    for posting in batch[lane::WORKERS]
-                ]
-
-            for results in self.pool.map(work, range(WORKERS)):
-                self.delivered.extend(results)
-
-        @staticmethod
-        def both_routes(event: dict[str, Any]) -> Any:
-            return multiple(*(Posting(event=event, route=route, is_money=True) for route in Route))
-
-        @invariant()
-        def counters_are_the_sum_of_settlements(self) -> None:
-            for ticket in self.tickets:
-                assert cachao.query(
-                    "SELECT sold_quantity FROM tickets WHERE id = %s", ticket
-                ) == cachao.query(
-                    "SELECT COALESCE(SUM(quantity), 0) FROM settlements WHERE ticket_id = %s",
-                    ticket,
-                )
-            assert cachao.query(
-                "SELECT used_count FROM discount_codes WHERE id = %s", self.codes[0]
-            ) == cachao.query(
-                "SELECT COUNT(*) FROM settlements WHERE discount_code_id = %s", self.codes[0]
-            )
-
-        @invariant()
-        def order_is_paid_exactly_when_it_has_its_settlement(self) -> None:
-            for order in self.made:
-                is_paid = cachao.status(order) == "paid"
-                assert cachao.settlements(order) == int(is_paid)
-
-        @invariant()
-        def order_settles_at_most_once(self) -> None:
-            settled = Counter(
-                result.order_id for _, result in self.delivered if result.outcome is Outcome.SETTLED
-            )
-            assert all(count == 1 for count in settled.values())
-            for order in self.made:
-                assert cachao.settlements(order) == settled[order.id]
-
-        @invariant()
-        def no_paid_event_is_lost(self) -> None:
-            kept = set(cachao.anomalies())
-            for posting, result in self.delivered:
-                if posting.is_money and result.outcome is Outcome.ANOMALY:
-                    assert result.anomaly is not None
-                    assert (result.anomaly.value, result.session_id) in kept
-                elif posting.is_money:
-                    assert result.outcome in (Outcome.SETTLED, Outcome.DUPLICATE)
-                else:
-                    assert result.outcome is Outcome.AWAITING_PAYMENT
-
-    return Deliveries
+    @invariant()
+    def no_paid_event_is_lost(self) -> None:
+        kept = set(self.cachao.anomalies())
+        for posting, result in self.delivered:
+            if posting.is_money and result.outcome is Outcome.ANOMALY:
+                assert result.anomaly is not None
+                assert (result.anomaly.value, result.session_id) in kept
+            elif posting.is_money:
+                assert result.outcome in (Outcome.SETTLED, Outcome.DUPLICATE)
+            else:
+                assert result.outcome is Outcome.AWAITING_PAYMENT
 
 
-def test_any_deliveries_settle_each_order_exactly_once(
-    machine: type[RuleBasedStateMachine],
-) -> None:
+def test_any_deliveries_settle_each_order_exactly_once(cachao: Cachao) -> None:
+    Deliveries.cachao = cachao
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        machine,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        Deliveries, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
     )
 
 

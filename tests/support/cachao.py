@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,13 +88,15 @@ class Cachao:
         *,
         port: int | None = None,
         credentials: Credentials | None = None,
-        sleep: Callable[[float], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Database:
         """What a function holds: a connection of the service's user, made when first asked."""
         return Database(
             self.settings(port=port),
             credentials or FixedCredentials(USER, PASSWORD),
-            **({"sleep": sleep} if sleep else {}),
+            sleep=sleep,
+            monotonic=monotonic,
         )
 
     def admin_connection(self) -> pymysql.Connection[Any]:

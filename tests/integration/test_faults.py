@@ -1,0 +1,426 @@
+"""Faults of the database and of the way to it. After each: nothing half, and a later delivery
+finishes the job."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+import pytest
+
+from local.delaying_proxy import DelayingProxy
+from settlement.clock import Deadline
+from settlement.errors import LedgerUnavailable
+from settlement.outcomes import Outcome
+from tests.support.cachao import PASSWORD, USER, Cachao, deliver, event_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from local.mariadb import MariaDBServer
+    from settlement.database import Database
+    from tests.support.cachao import Order
+
+
+@pytest.fixture
+def broken(server: MariaDBServer) -> Iterator[Cachao]:
+    """The service's database on a server of the test's own."""
+    with Cachao(server) as cachao:
+        yield cachao
+
+
+def assert_settled_once(cachao: Cachao, order: Order) -> None:
+    assert cachao.status(order) == "paid"
+    assert cachao.settlements(order) == 1
+    assert cachao.counters(order) == (order.quantity, 1)
+
+
+def assert_untouched(cachao: Cachao, order: Order) -> None:
+    assert cachao.status(order) == "pending"
+    assert cachao.settlements(order) == 0
+    assert cachao.counters(order) == (0, 0)
+
+
+def wait_for_lock(cachao: Cachao) -> int:
+    """The id of the connection that waits for a row lock, once one does."""
+    question = (
+        "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX "
+        "WHERE trx_state = 'LOCK WAIT'"
+    )
+    with closing(cachao.admin_connection()) as connection, connection.cursor() as cursor:
+        while True:
+            cursor.execute(question)
+            if rows := cursor.fetchall():
+                return int(rows[0][0])
+
+
+class Holder:
+    """Another client that holds the ticket's row, so that a settlement waits inside."""
+
+    def __init__(self, cachao: Cachao, order: Order) -> None:
+        self.connection = cachao.admin_connection()
+        self.connection.begin()
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM tickets WHERE id = %s FOR UPDATE", (order.ticket_id,))
+
+    def close(self) -> None:
+        if self.connection.open:
+            self.connection.close()
+
+
+def inject_errors(cachao: Cachao, code: int, *, times: int = 1) -> None:
+    """Make the next inserts of a settlement give an error of the server, inside the transaction.
+
+    The count is kept in an Aria table, which no rollback takes back.
+    """
+    cachao.query("CREATE OR REPLACE TABLE faults (left_over INT) ENGINE = Aria TRANSACTIONAL = 0")
+    cachao.query("INSERT INTO faults VALUES (%s)", times)
+    cachao.query(
+        "CREATE OR REPLACE TRIGGER fault BEFORE INSERT ON settlements FOR EACH ROW BEGIN "
+        "IF (SELECT left_over FROM faults) > 0 THEN UPDATE faults SET left_over = left_over - 1; "
+        f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'injected'; "
+        "END IF; END"
+    )
+
+
+def in_background(work: Callable[[], Any]) -> Callable[[], Any]:
+    """Start work in a thread; the answer waits for its result."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+
+    def join() -> Any:
+        thread.join()
+        return results[0]
+
+    return join
+
+
+def test_connection_killed_before_the_transaction_is_replaced(
+    cachao: Cachao, database: Database
+) -> None:
+    first, order = cachao.add_order(), cachao.add_order()
+    deliver(event_for(first, payment="first"), database)
+    [[connection_id]] = cachao.query(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s", USER
+    )
+    cachao.query(f"KILL {connection_id}")
+
+    assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert_settled_once(cachao, order)
+
+
+@pytest.mark.parametrize("what", ["CONNECTION", "QUERY"])
+def test_transaction_killed_inside_is_run_again(cachao: Cachao, what: str) -> None:
+    order = cachao.add_order()
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, order)))
+        database = stack.enter_context(closing(cachao.database(sleep=lambda _: holder.close())))
+        result = in_background(lambda: deliver(event_for(order), database))
+        cachao.query(f"KILL {what} {wait_for_lock(cachao)}")
+
+        assert result().outcome is Outcome.SETTLED
+    assert_settled_once(cachao, order)
+
+
+def test_network_cut_inside_the_transaction_is_survived(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        holder = stack.enter_context(closing(Holder(cachao, order)))
+        database = stack.enter_context(
+            closing(cachao.database(port=proxy.port, sleep=lambda _: holder.close()))
+        )
+        result = in_background(lambda: deliver(event_for(order), database))
+        wait_for_lock(cachao)
+        proxy.cut_all()
+
+        assert result().outcome in (Outcome.SETTLED, Outcome.DUPLICATE)
+    assert_settled_once(cachao, order)
+
+
+def test_lost_acknowledgement_after_the_commit_settles_once(cachao: Cachao) -> None:
+    first, order = cachao.add_order(), cachao.add_order()
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        deliver(event_for(first, payment="first"), database)
+        proxy.lose_next_answer()
+
+        assert deliver(event_for(order), database).outcome is Outcome.DUPLICATE
+    assert_settled_once(cachao, order)
+
+
+def test_lost_request_is_sent_again(cachao: Cachao) -> None:
+    first, order = cachao.add_order(), cachao.add_order()
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        deliver(event_for(first, payment="first"), database)
+        proxy.lose_next_request()
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert_settled_once(cachao, order)
+
+
+def test_deadlock_is_run_again(cachao: Cachao) -> None:
+    """Against a client that locks ticket before order, and has changed more rows than we have."""
+    order = cachao.add_order()
+    others = [cachao.add_order() for _ in range(50)]
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, order)))
+        with holder.connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE ticket_orders SET paid_at = NOW() WHERE id >= %s", (others[0].id,)
+            )
+            database = stack.enter_context(closing(cachao.database(sleep=lambda _: holder.close())))
+            result = in_background(lambda: deliver(event_for(order), database))
+            wait_for_lock(cachao)
+            cursor.execute("SELECT 1 FROM ticket_orders WHERE id = %s FOR UPDATE", (order.id,))
+
+        assert result().outcome is Outcome.SETTLED
+    assert_settled_once(cachao, order)
+
+
+def test_lock_wait_timeout_leaves_nothing_half_and_is_run_again(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    seen: list[str] = []
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, order)))
+
+        def after_the_first_timeout(_: float) -> None:
+            seen.append(cachao.status(order))
+            holder.close()
+
+        database = stack.enter_context(closing(cachao.database(sleep=after_the_first_timeout)))
+        result = deliver(event_for(order), database)
+
+    assert result.outcome is Outcome.SETTLED
+    assert seen == ["pending"]
+    assert_settled_once(cachao, order)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [1213, 1205, 1020, 1317, 2006, 2013, 1927, 1053, 1040, 1203, 1290, 1836],
+)
+def test_passing_error_inside_the_transaction_is_run_again(
+    shared_server: MariaDBServer, code: int
+) -> None:
+    with Cachao(shared_server) as cachao, closing(cachao.database()) as database:
+        order = cachao.add_order()
+        inject_errors(cachao, code)
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+        assert_settled_once(cachao, order)
+
+
+@pytest.mark.parametrize("code", [1142, 1146, 1054, 1364])
+def test_lasting_error_is_left_to_a_later_delivery(shared_server: MariaDBServer, code: int) -> None:
+    with Cachao(shared_server) as cachao, closing(cachao.database()) as database:
+        order = cachao.add_order()
+        inject_errors(cachao, code)
+
+        assert deliver(event_for(order), database).outcome is Outcome.RETRY
+        assert_untouched(cachao, order)
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+        assert_settled_once(cachao, order)
+
+
+def test_retries_are_bounded_by_attempts(shared_server: MariaDBServer) -> None:
+    pauses: list[float] = []
+    with (
+        Cachao(shared_server) as cachao,
+        closing(cachao.database(sleep=pauses.append)) as database,
+    ):
+        order = cachao.add_order()
+        inject_errors(cachao, 1213, times=1000)
+
+        assert deliver(event_for(order), database).outcome is Outcome.RETRY
+        assert_untouched(cachao, order)
+    assert len(pauses) == 5
+    assert all(0 <= pause <= 1 for pause in pauses)
+
+
+def test_server_killed_inside_the_transaction_leaves_nothing_half(broken: Cachao) -> None:
+    order = broken.add_order()
+    with ExitStack() as stack:
+        stack.enter_context(closing(Holder(broken, order)))
+        database = stack.enter_context(closing(broken.database()))
+        result = in_background(lambda: deliver(event_for(order), database))
+        wait_for_lock(broken)
+        broken.server.kill()
+
+        assert result().outcome is Outcome.RETRY
+        broken.server.start()
+        broken.reconnect_admin()
+        assert_untouched(broken, order)
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert_settled_once(broken, order)
+
+
+def test_acknowledged_settlement_survives_the_server_being_killed(broken: Cachao) -> None:
+    order = broken.add_order()
+    with closing(broken.database()) as database:
+        deliver(event_for(order), database)
+        broken.server.kill()
+        broken.server.start()
+        broken.reconnect_admin()
+
+        assert_settled_once(broken, order)
+        assert deliver(event_for(order), database).outcome is Outcome.DUPLICATE
+
+
+def test_read_only_server_is_left_and_settled_on_after_the_failover(broken: Cachao) -> None:
+    first, order = broken.add_order(), broken.add_order()
+    with closing(broken.database()) as database:
+        deliver(event_for(first, payment="first"), database)
+        broken.query("SET GLOBAL read_only = ON")
+
+        assert deliver(event_for(order), database).outcome is Outcome.RETRY
+        assert_untouched(broken, order)
+        broken.query("SET GLOBAL read_only = OFF")
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert_settled_once(broken, order)
+
+
+def test_server_that_becomes_writable_is_settled_on_at_once(broken: Cachao) -> None:
+    order = broken.add_order()
+    broken.query("SET GLOBAL read_only = ON")
+
+    def fail_over(_: float) -> None:
+        broken.query("SET GLOBAL read_only = OFF")
+
+    with closing(broken.database(sleep=fail_over)) as database:
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert_settled_once(broken, order)
+
+
+class RotatingCredentials:
+    """Credentials whose password is changed in the store when it is read again."""
+
+    def __init__(self, *passwords: str) -> None:
+        self.passwords = list(passwords)
+
+    def read(self, deadline: Deadline) -> tuple[str, str]:
+        return USER, self.passwords[0]
+
+    def read_again(self, deadline: Deadline) -> tuple[str, str] | None:
+        if len(self.passwords) == 1:
+            return None
+        self.passwords.pop(0)
+        return self.read(deadline)
+
+
+def test_rotated_password_is_read_again_and_settles(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    credentials = RotatingCredentials("the old one", PASSWORD)
+    with closing(cachao.database(credentials=credentials)) as database:
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert_settled_once(cachao, order)
+
+
+@pytest.mark.parametrize("passwords", [["wrong"], ["wrong", "still wrong", PASSWORD]])
+def test_refused_password_is_a_retry_that_does_not_name_it(
+    cachao: Cachao, passwords: list[str]
+) -> None:
+    order = cachao.add_order()
+    with closing(cachao.database(credentials=RotatingCredentials(*passwords))) as database:
+        result = deliver(event_for(order), database)
+
+    assert result.outcome is Outcome.RETRY
+    assert str(result.error) == (
+        f"the database gave OperationalError 1045 at attempt {len(passwords[:2])}"
+    )
+
+
+def test_too_many_connections_are_waited_for(broken: Cachao) -> None:
+    order = broken.add_order()
+    broken.query("SET GLOBAL max_connections = 10")
+    with ExitStack() as crowd, closing(broken.database(sleep=lambda _: crowd.close())) as database:
+        for connection in fill_connections(broken):
+            crowd.enter_context(closing(connection))
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert_settled_once(broken, order)
+
+
+def fill_connections(cachao: Cachao) -> Iterator[pymysql.Connection[Any]]:
+    """Connections until the server refuses one."""
+    settings = cachao.settings()
+    while True:
+        try:
+            yield pymysql.connect(
+                host=settings.host, port=settings.port, user=USER, password=PASSWORD
+            )
+        except pymysql.err.OperationalError:
+            return
+
+
+def test_call_ends_before_its_deadline_while_the_database_is_stuck(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    deadline = Deadline(1.5)
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, order)))
+        database = stack.enter_context(closing(cachao.database()))
+        with pytest.raises(LedgerUnavailable):
+            database.run("UPDATE tickets SET name = 'x'", {}, deadline)
+        assert deadline.remaining() > -Deadline.ANSWER_RESERVE_SECONDS
+        holder.close()
+
+        assert deliver(event_for(order), database).outcome in (Outcome.SETTLED, Outcome.DUPLICATE)
+    assert_settled_once(cachao, order)
+
+
+def test_call_ends_before_its_deadline_while_the_network_swallows_packets(cachao: Cachao) -> None:
+    first, order = cachao.add_order(), cachao.add_order()
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        deliver(event_for(first, payment="first"), database)
+        proxy.stall()
+        deadline = Deadline(1.5)
+        with pytest.raises(LedgerUnavailable):
+            database.run("DO 1", {}, deadline)
+        assert deadline.remaining() > -Deadline.ANSWER_RESERVE_SECONDS
+        proxy.cut_all()
+        proxy.resume()
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+
+
+def test_nothing_is_started_without_time_left(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+
+    result = deliver(event_for(order), database, seconds=0.05)
+
+    assert result.outcome is Outcome.RETRY
+    assert "no time was left" in str(result.error)
+    assert_untouched(cachao, order)
+
+
+def test_connection_that_stood_idle_for_too_long_is_replaced(cachao: Cachao) -> None:
+    first, order = cachao.add_order(), cachao.add_order()
+    now = [0.0]
+    with closing(cachao.database(monotonic=lambda: now[0])) as database:
+        deliver(event_for(first, payment="first"), database)
+        before = cachao.query("SHOW GLOBAL STATUS LIKE 'Connections'")
+        now[0] += 301
+        deliver(event_for(order), database)
+
+    assert cachao.query("SHOW GLOBAL STATUS LIKE 'Connections'") != before
+    assert_settled_once(cachao, order)
+
+
+def test_connection_is_kept_between_invocations(cachao: Cachao, database: Database) -> None:
+    connections = "SHOW GLOBAL STATUS LIKE 'Connections'"
+    deliver(event_for(cachao.add_order(), payment="first"), database)
+    before = cachao.query(connections)
+
+    deliver(event_for(cachao.add_order(), payment="second"), database)
+
+    assert cachao.query(connections) == before

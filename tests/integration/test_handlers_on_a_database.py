@@ -1,0 +1,124 @@
+"""The handlers as Lambda calls them: environment in, committed rows and an answer out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+import eventbridge_handler
+import migration_handler
+import webhook_handler
+from settlement import application
+from settlement.errors import LedgerUnavailable
+from tests.support.cachao import PASSWORD, USER, event_for
+from tests.support.events import (
+    FORWARDER_SOURCE,
+    PARTNER_SOURCE,
+    WEBHOOK_SECRET,
+    eventbridge_envelope,
+    webhook_request,
+)
+from tests.support.invocations import AnyContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.cachao import Cachao
+
+
+@pytest.fixture(autouse=True)
+def function(cachao: Cachao, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fresh execution environment, configured for the database."""
+    environment = {
+        "DB_HOST": cachao.server.host,
+        "DB_PORT": str(cachao.server.port),
+        "DB_NAME": cachao.name,
+        "DB_USER": USER,
+        "DB_PASSWORD": PASSWORD,
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "STRIPE_LIVEMODE": "false",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for build in (application.application, application.telemetry, webhook_handler.webhook):
+        build.cache_clear()
+    yield
+    if application.application.cache_info().currsize:
+        application.application().ledger.close()
+    application.application.cache_clear()
+
+
+@pytest.mark.parametrize("source", [PARTNER_SOURCE, FORWARDER_SOURCE])
+def test_eventbridge_event_settles_its_order(cachao: Cachao, source: str) -> None:
+    order = cachao.add_order()
+    envelope = eventbridge_envelope(event_for(order, event="e"), source=source)
+
+    answer = eventbridge_handler.handler(envelope, AnyContext())
+
+    assert answer == {"outcome": "settled", "event_id": "evt_e"}
+    assert cachao.status(order) == "paid"
+
+
+def test_signed_request_settles_its_order(cachao: Cachao) -> None:
+    order = cachao.add_order()
+
+    answer = webhook_handler.handler(webhook_request(event_for(order, event="e")), AnyContext())
+
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == {"outcome": "settled", "event_id": "evt_e"}
+    assert cachao.status(order) == "paid"
+
+
+def test_one_event_on_both_routes_settles_once(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    event = event_for(order)
+
+    eventbridge_handler.handler(eventbridge_envelope(event), AnyContext())
+    answer = webhook_handler.handler(webhook_request(event), AnyContext())
+
+    assert json.loads(answer["body"])["outcome"] == "duplicate"
+    assert cachao.counters(order) == (2, 1)
+
+
+def test_event_of_the_other_mode_settles_nothing(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    event = {**event_for(order), "livemode": True}
+
+    assert eventbridge_handler.handler(eventbridge_envelope(event), AnyContext()) == {
+        "outcome": "ignored",
+        "event_id": event["id"],
+    }
+    assert cachao.status(order) == "pending"
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_eventbridge_envelope_never_settles_through_the_webhook(
+    cachao: Cachao, signed: bool
+) -> None:
+    order = cachao.add_order()
+    envelope = eventbridge_envelope(event_for(order))
+    request = webhook_request(envelope) if signed else envelope
+
+    assert webhook_handler.handler(request, AnyContext())["statusCode"] == 400
+    assert cachao.status(order) == "pending"
+
+
+def test_database_that_is_away_is_a_503_and_an_error(
+    cachao: Cachao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PORT", "1")
+    order = cachao.add_order()
+    event = event_for(order)
+
+    answer = webhook_handler.handler(webhook_request(event), AnyContext(remaining_seconds=2))
+
+    assert answer["statusCode"] == 503
+    assert json.loads(answer["body"]) == {"outcome": "retry", "event_id": event["id"]}
+    with pytest.raises(LedgerUnavailable):
+        eventbridge_handler.handler(eventbridge_envelope(event), AnyContext(remaining_seconds=2))
+
+
+def test_migrations_run_from_their_handler() -> None:
+    assert migration_handler.handler({}, AnyContext()) == {"applied": []}
