@@ -212,7 +212,7 @@ class Deliveries(RuleBasedStateMachine):
 
 def test_any_deliveries_settle_each_order_exactly_once(cachao: Cachao) -> None:
     Deliveries.cachao = cachao
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Deliveries, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -179,7 +179,7 @@ def test_payment_that_does_not_fit_its_order_is_kept_as_an_anomaly(
     cachao: Cachao,
     database: Database,
     status: str,
-    changes: dict[str, object],
+    changes: dict[str, Any],
     kind: AnomalyKind,
 ) -> None:
     order = cachao.add_order(status=status, amount=5000, payment_intent_id="pi_other")
