@@ -27,7 +27,7 @@ BEGIN NOT ATOMIC
   DECLARE v_ticket, v_discount, v_amount BIGINT;
   DECLARE v_quantity INT;
   DECLARE v_outcome, v_anomaly VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin;
-  -- 1205 rolls back its statement alone: without this an order could be paid and not counted.
+  -- 1205 rolls back its statement alone and leaves the transaction, and its locks, open.
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
 
   START TRANSACTION;

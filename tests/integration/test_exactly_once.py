@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from threading import Barrier
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import settings
@@ -19,10 +20,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from settlement.clock import Deadline
 from settlement.outcomes import Outcome, Route
-from tests.support.cachao import deliver, event_for
+from tests.support.cachao import Holder, deliver, event_for
 
 if TYPE_CHECKING:
+    from settlement.database import Database
     from settlement.outcomes import Result
     from tests.support.cachao import Cachao, Order
 
@@ -217,19 +220,39 @@ def test_any_deliveries_settle_each_order_exactly_once(cachao: Cachao) -> None:
     )
 
 
+def test_delivery_waits_for_the_one_that_settles_the_same_order(cachao: Cachao) -> None:
+    """The race itself, made certain: the second arrives while the first is inside."""
+    order = cachao.add_order()
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, order)))
+        first, second = (stack.enter_context(closing(cachao.database())) for _ in range(2))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        event = event_for(order)
+        settling = pool.submit(deliver, event, first)
+        cachao.wait_for_lock(1)
+        waiting = pool.submit(deliver, event, second)
+        cachao.wait_for_lock(2)
+        holder.close()
+
+        assert settling.result().outcome is Outcome.SETTLED
+        assert waiting.result().outcome is Outcome.DUPLICATE
+    assert cachao.counters(order) == (2, 1)
+
+
 def test_200_first_deliveries_of_one_event_settle_once(cachao: Cachao) -> None:
     order = cachao.add_order(quantity=3)
     event = event_for(order)
     with ExitStack() as stack:
         databases = [stack.enter_context(closing(cachao.database())) for _ in range(20)]
         pool = stack.enter_context(ThreadPoolExecutor(len(databases)))
-        outcomes = Counter(
-            outcome
-            for lane in pool.map(
-                lambda database: [deliver(event, database).outcome for _ in range(10)], databases
-            )
-            for outcome in lane
-        )
+        start = Barrier(len(databases))
+
+        def work(database: Database) -> list[Outcome]:
+            database.query("DO 0", Deadline(60))
+            start.wait()
+            return [deliver(event, database).outcome for _ in range(10)]
+
+        outcomes = Counter(outcome for lane in pool.map(work, databases) for outcome in lane)
 
     assert outcomes == {Outcome.SETTLED: 1, Outcome.DUPLICATE: 199}
     assert cachao.counters(order) == (3, 1)

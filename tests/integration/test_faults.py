@@ -14,7 +14,7 @@ from local.delaying_proxy import DelayingProxy
 from settlement.clock import Deadline
 from settlement.errors import LedgerUnavailable
 from settlement.outcomes import Outcome
-from tests.support.cachao import PASSWORD, USER, Cachao, deliver, event_for
+from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,33 +41,6 @@ def assert_untouched(cachao: Cachao, order: Order) -> None:
     assert cachao.status(order) == "pending"
     assert cachao.settlements(order) == 0
     assert cachao.counters(order) == (0, 0)
-
-
-def wait_for_lock(cachao: Cachao) -> int:
-    """The id of the connection that waits for a row lock, once one does."""
-    question = (
-        "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX "
-        "WHERE trx_state = 'LOCK WAIT'"
-    )
-    with closing(cachao.admin_connection()) as connection, connection.cursor() as cursor:
-        while True:
-            cursor.execute(question)
-            if rows := cursor.fetchall():
-                return int(rows[0][0])
-
-
-class Holder:
-    """Another client that holds the ticket's row, so that a settlement waits inside."""
-
-    def __init__(self, cachao: Cachao, order: Order) -> None:
-        self.connection = cachao.admin_connection()
-        self.connection.begin()
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT * FROM tickets WHERE id = %s FOR UPDATE", (order.ticket_id,))
-
-    def close(self) -> None:
-        if self.connection.open:
-            self.connection.close()
 
 
 def inject_errors(cachao: Cachao, code: int, *, times: int = 1) -> None:
@@ -119,7 +92,7 @@ def test_transaction_killed_inside_is_run_again(cachao: Cachao, what: str) -> No
         holder = stack.enter_context(closing(Holder(cachao, order)))
         database = stack.enter_context(closing(cachao.database(sleep=lambda _: holder.close())))
         result = in_background(lambda: deliver(event_for(order), database))
-        cachao.query(f"KILL {what} {wait_for_lock(cachao)}")
+        cachao.query(f"KILL {what} {cachao.wait_for_lock()[0]}")
 
         assert result().outcome is Outcome.SETTLED
     assert_settled_once(cachao, order)
@@ -134,7 +107,7 @@ def test_network_cut_inside_the_transaction_is_survived(cachao: Cachao) -> None:
             closing(cachao.database(port=proxy.port, sleep=lambda _: holder.close()))
         )
         result = in_background(lambda: deliver(event_for(order), database))
-        wait_for_lock(cachao)
+        cachao.wait_for_lock()
         proxy.cut_all()
 
         assert result().outcome in (Outcome.SETTLED, Outcome.DUPLICATE)
@@ -177,7 +150,7 @@ def test_deadlock_is_run_again(cachao: Cachao) -> None:
             )
             database = stack.enter_context(closing(cachao.database(sleep=lambda _: holder.close())))
             result = in_background(lambda: deliver(event_for(order), database))
-            wait_for_lock(cachao)
+            cachao.wait_for_lock()
             cursor.execute("SELECT 1 FROM ticket_orders WHERE id = %s FOR UPDATE", (order.id,))
 
         assert result().outcome is Outcome.SETTLED
@@ -250,7 +223,7 @@ def test_server_killed_inside_the_transaction_leaves_nothing_half(broken: Cachao
         stack.enter_context(closing(Holder(broken, order)))
         database = stack.enter_context(closing(broken.database()))
         result = in_background(lambda: deliver(event_for(order), database))
-        wait_for_lock(broken)
+        broken.wait_for_lock()
         broken.server.kill()
 
         assert result().outcome is Outcome.RETRY

@@ -122,6 +122,27 @@ class Cachao:
         [[value]] = self.query(statement, *parameters)
         return value
 
+    def wait_for_lock(self, waiting: int = 1) -> list[int]:
+        """The ids of the service's connections that are in a query, once so many wait for a lock.
+
+        The status variable is counted as it happens; INFORMATION_SCHEMA.INNODB_TRX is a cache that
+        is never renewed while it is asked more than ten times a second.
+        """
+        waits = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"
+        with closing(self.admin_connection()) as connection, connection.cursor() as cursor:
+            for _ in range(100_000):
+                cursor.execute(waits)
+                if int(cursor.fetchall()[0][1]) >= waiting:
+                    break
+            else:
+                raise AssertionError(f"never were {waiting} connections waiting for a lock")
+            cursor.execute(
+                "SELECT ID FROM information_schema.PROCESSLIST "
+                "WHERE USER = %s AND DB = %s AND COMMAND = 'Query'",
+                (USER, self.name),
+            )
+            return [int(row[0]) for row in cursor.fetchall()]
+
     def insert(self, table: str, **columns: object) -> int:
         names, places = ", ".join(columns), ", ".join(["%s"] * len(columns))
         with self.admin.cursor() as cursor:
@@ -187,6 +208,20 @@ class Cachao:
                 "SELECT kind, session_id FROM payment_anomalies ORDER BY id"
             )
         ]
+
+
+class Holder:
+    """Another client that holds the ticket's row, so that a settlement waits inside."""
+
+    def __init__(self, cachao: Cachao, order: Order) -> None:
+        self.connection = cachao.admin_connection()
+        self.connection.begin()
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM tickets WHERE id = %s FOR UPDATE", (order.ticket_id,))
+
+    def close(self) -> None:
+        if self.connection.open:
+            self.connection.close()
 
 
 def deliver(
