@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from settlement.database import read_statement
+from settlement.database import Statement
 from settlement.outcomes import AnomalyKind, Outcome, Verdict
+from settlement.payments import Anomaly
 
 if TYPE_CHECKING:
-    from settlement.database import Database, Row
-    from settlement.payments import Anomaly, Payment
+    from settlement.database import Database
+    from settlement.payments import Payment
     from settlement.service import Delivery
-
-UNKNOWN_ORDER = "unknown_order"
 
 
 class MariaDBLedger:
-    """Commits each outcome in one round trip. Implements :class:`settlement.service.Ledger`."""
+    """Commits a settlement in one round trip. Implements :class:`settlement.service.Ledger`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,44 +30,36 @@ class MariaDBLedger:
         row = self._database.run(
             _statement("settle_order.sql"),
             {
-                "order_id": payment.order_id,
-                "order_may_be_late": order_may_be_late,
-                "state": payment.state.value,
-                "session_id": payment.session_id,
-                "payment_intent_id": payment.payment_intent_id,
+                **_common(payment, delivery),
                 "amount": payment.amount,
                 "currency": payment.currency,
-                "event_id": payment.event.id,
-                "event_type": payment.event.type,
-                "api_version": payment.event.api_version,
-                "route": delivery.route.value,
-                "now": _utc(delivery.received_at),
+                "state": payment.state.value,
             },
             delivery.deadline,
         )
-        return None if row[0] == UNKNOWN_ORDER else _verdict(row)
+        if row is None:
+            return Verdict(Outcome.SETTLED)
+        verdict, order = row
+        if verdict in (Outcome.DUPLICATE, Outcome.AWAITING_PAYMENT):
+            return Verdict(Outcome(verdict))
+        if verdict == AnomalyKind.UNKNOWN_ORDER and order_may_be_late:
+            return None
+        return self.record_anomaly(_unsettled(payment, AnomalyKind(verdict), order), delivery)
 
     def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> Verdict:
         """See :meth:`settlement.service.Ledger.record_anomaly`."""
-        row = self._database.run(
+        self._database.run(
             _statement("record_anomaly.sql"),
             {
-                "kind": anomaly.kind.value,
-                "session_id": anomaly.session_id,
-                "order_id": anomaly.order_id,
-                "payment_intent_id": anomaly.payment_intent_id,
+                **_common(anomaly, delivery),
                 "amount": anomaly.amount,
                 "currency": anomaly.currency,
+                "kind": anomaly.kind.value,
                 "detail": anomaly.detail,
-                "event_id": anomaly.event.id,
-                "event_type": anomaly.event.type,
-                "api_version": anomaly.event.api_version,
-                "route": delivery.route.value,
-                "now": _utc(delivery.received_at),
             },
             delivery.deadline,
         )
-        return _verdict(row)
+        return Verdict(Outcome.ANOMALY, anomaly.kind)
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
@@ -76,15 +67,32 @@ class MariaDBLedger:
 
 
 @cache
-def _statement(name: str) -> str:
-    return read_statement(Path(__file__).with_name(name))
+def _statement(name: str) -> Statement:
+    return Statement(Path(__file__).with_name(name))
 
 
-def _utc(moment: datetime) -> datetime:
-    """DATETIME knows no zone; the ledger's is UTC."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
+def _common(subject: Payment | Anomaly, delivery: Delivery) -> dict[str, object]:
+    return {
+        "order_id": subject.order_id,
+        "session_id": subject.session_id,
+        "payment_intent_id": subject.payment_intent_id,
+        "event_id": subject.event.id,
+        "event_type": subject.event.type,
+        "api_version": subject.event.api_version,
+        "route": delivery.route.value,
+        # DATETIME knows no zone; the ledger's is UTC.
+        "now": delivery.received_at.astimezone(UTC).replace(tzinfo=None),
+    }
 
 
-def _verdict(row: Row) -> Verdict:
-    outcome, anomaly = row
-    return Verdict(Outcome(outcome), AnomalyKind(anomaly) if anomaly else None)
+def _unsettled(payment: Payment, kind: AnomalyKind, order: str) -> Anomaly:
+    return Anomaly(
+        event=payment.event,
+        kind=kind,
+        detail=f"the order is {order}" if order else "there is no such order",
+        session_id=payment.session_id,
+        order_id=payment.order_id,
+        payment_intent_id=payment.payment_intent_id,
+        amount=payment.amount,
+        currency=payment.currency,
+    )

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from settlement.database import read_statement
+from settlement.database import read_sql
 from settlement.errors import LedgerUnavailable, SettlementError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_migrations(directory: Path = MIGRATIONS) -> list[Migration]:
         number = int(match["number"])
         if number != len(migrations) + 1:
             raise MigrationError(f"{path.name} should bear the number {len(migrations) + 1:04}")
-        migrations.append(Migration(number, match["name"], read_statement(path)))
+        migrations.append(Migration(number, match["name"], read_sql(path)))
     return migrations
 
 

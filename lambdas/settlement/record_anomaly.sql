@@ -1,5 +1,5 @@
--- Keep a delivery that cannot be read as a payment of an order: one packet, safe to run again.
--- The first delivery's row stays as it is. Answers one row, (outcome, anomaly kind).
+-- Keep a payment that could not be settled, for a person to decide: one transaction, safe to run
+-- again. The first delivery's row stays as it is.
 BEGIN NOT ATOMIC
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
   START TRANSACTION;
@@ -10,7 +10,6 @@ BEGIN NOT ATOMIC
   ON DUPLICATE KEY UPDATE session_id = VALUES(session_id);
   INSERT INTO stripe_events (event_id, type, route, api_version, outcome, processed_at)
   VALUES (%(event_id)s, %(event_type)s, %(route)s, %(api_version)s, 'anomaly', %(now)s)
-  ON DUPLICATE KEY UPDATE outcome = VALUES(outcome);
+  ON DUPLICATE KEY UPDATE event_id = VALUES(event_id);
   COMMIT;
-  SELECT 'anomaly', %(kind)s;
 END

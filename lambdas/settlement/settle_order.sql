@@ -4,31 +4,26 @@
 -- that a whole sale shares, so it is locked last and held for no longer than the commit takes.
 -- Runs at READ COMMITTED in strict sql_mode, both set on the connection. Times are UTC.
 --
--- Answers one row, (outcome, anomaly kind). The outcome unknown_order means that the order may yet
--- come and that nothing was written; every other outcome is committed.
+-- When it has settled the order, which is nearly always, it answers no row: a result set would cost
+-- a tenth of the settlement. Otherwise it answers one, (verdict, what the order is). The verdicts
+-- duplicate and awaiting_payment are committed; every other is an anomaly's kind, or unknown_order,
+-- and nothing was written.
 BEGIN NOT ATOMIC
-  -- p_: what the event says
-  DECLARE p_order BIGINT DEFAULT %(order_id)s;
-  DECLARE p_order_may_be_late BOOLEAN DEFAULT %(order_may_be_late)s;
-  DECLARE p_state VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(state)s;
-  DECLARE p_session VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(session_id)s;
-  DECLARE p_intent VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(payment_intent_id)s;
-  DECLARE p_amount BIGINT DEFAULT %(amount)s;
-  DECLARE p_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(currency)s;
-  DECLARE p_event VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(event_id)s;
-  DECLARE p_type VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(event_type)s;
-  DECLARE p_api_version VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(api_version)s;
-  DECLARE p_route VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin DEFAULT %(route)s;
-  DECLARE p_now DATETIME(6) DEFAULT %(now)s;
-  -- v_: what the ledger says, and what comes of it
   DECLARE v_status, v_intent VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_settled_session, v_settled_intent VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_currency CHAR(3) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_ticket, v_discount, v_amount BIGINT;
   DECLARE v_quantity INT;
-  DECLARE v_outcome, v_anomaly VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE v_verdict VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin;
   -- 1205 rolls back its statement alone and leaves the transaction, and its locks, open.
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+  -- A duplicate key. The order has no settlement while we hold it, so it is the payment or the
+  -- session that already belongs to another order.
+  DECLARE EXIT HANDLER FOR 1062
+  BEGIN
+    ROLLBACK;
+    SELECT 'payment_reused', CONCAT_WS(' ', v_status, v_amount, v_currency);
+  END;
 
   START TRANSACTION;
   SELECT o.status, o.stripe_payment_intent_id, o.total_amount, o.currency, o.ticket_id, o.quantity,
@@ -36,67 +31,23 @@ BEGIN NOT ATOMIC
     INTO v_status, v_intent, v_amount, v_currency, v_ticket, v_quantity,
          v_discount, v_settled_session, v_settled_intent
     FROM ticket_orders AS o LEFT JOIN settlements AS s ON s.order_id = o.id
-   WHERE o.id = p_order
+   WHERE o.id = %(order_id)s
      FOR UPDATE;
 
-  IF v_status IS NULL AND p_order_may_be_late THEN SET v_outcome = 'unknown_order';
-  ELSEIF v_status IS NULL THEN SET v_anomaly = 'unknown_order';
-  ELSEIF p_state <> 'paid' THEN SET v_outcome = 'awaiting_payment';
-  ELSEIF v_settled_session = p_session OR v_settled_intent = p_intent THEN SET v_outcome = 'duplicate';
-  ELSEIF v_settled_session IS NOT NULL THEN SET v_anomaly = 'second_payment';
-  ELSEIF v_status IN ('pending', 'processing', 'payment_failed') THEN
-    IF NOT (v_amount <=> p_amount) THEN SET v_anomaly = 'amount_mismatch';
-    ELSEIF NOT (v_currency <=> p_currency) THEN SET v_anomaly = 'currency_mismatch';
-    ELSE SET v_outcome = 'settled';
-    END IF;
-  -- Paid before settlements were recorded: the order alone tells by what.
-  ELSEIF v_status IN ('paid', 'refunded', 'partially_refunded') AND v_intent <=> p_intent THEN
-    SET v_outcome = 'duplicate';
-  ELSEIF v_status = 'paid' THEN SET v_anomaly = 'second_payment';
-  ELSE SET v_anomaly = 'late_payment';
-  END IF;
-
-  IF v_outcome = 'settled' THEN
-    SAVEPOINT classified;
-    BEGIN
-      -- One payment, or one session, names two orders: the first keeps it.
-      DECLARE EXIT HANDLER FOR 1062
-      BEGIN
-        ROLLBACK TO SAVEPOINT classified;
-        SET v_outcome = NULL, v_anomaly = 'payment_reused';
-      END;
-      UPDATE ticket_orders
-         SET status = 'paid', stripe_payment_intent_id = p_intent, paid_at = p_now
-       WHERE id = p_order;
-      INSERT INTO settlements (order_id, payment_intent_id, session_id, ticket_id, quantity,
-                               discount_code_id, amount, currency, event_id, route, settled_at)
-      VALUES (p_order, p_intent, p_session, v_ticket, v_quantity,
-              v_discount, p_amount, p_currency, p_event, p_route, p_now);
-    END;
-  ELSEIF p_state = 'unpaid' AND v_status = 'pending' THEN
-    UPDATE ticket_orders SET status = 'processing' WHERE id = p_order;
-  ELSEIF p_state = 'failed' AND v_status IN ('pending', 'processing') AND v_settled_session IS NULL THEN
-    UPDATE ticket_orders SET status = 'payment_failed' WHERE id = p_order;
-  END IF;
-
-  IF v_anomaly IS NOT NULL THEN
-    SET v_outcome = 'anomaly';
-    INSERT INTO payment_anomalies (kind, session_id, order_id, payment_intent_id, amount, currency,
-                                   detail, event_id, first_seen_at)
-    VALUES (v_anomaly, p_session, p_order, p_intent, p_amount, p_currency,
-            IF(v_status IS NULL, 'no such order',
-               CONCAT('the order is ', v_status, ', ', v_amount, ' ', v_currency)),
-            p_event, p_now)
-    ON DUPLICATE KEY UPDATE session_id = VALUES(session_id);
-  END IF;
-  IF v_outcome <> 'unknown_order' THEN
-    -- A duplicate does not overwrite what the event came to when it was first delivered.
+  IF %(state)s = 'paid' AND v_settled_session IS NULL
+     AND v_status IN ('pending', 'processing', 'payment_failed')
+     AND v_amount = %(amount)s AND v_currency = %(currency)s
+  THEN
+    UPDATE ticket_orders
+       SET status = 'paid', stripe_payment_intent_id = %(payment_intent_id)s, paid_at = %(now)s
+     WHERE id = %(order_id)s;
+    INSERT INTO settlements (order_id, payment_intent_id, session_id, ticket_id, quantity,
+                             discount_code_id, amount, currency, event_id, route, settled_at)
+    VALUES (%(order_id)s, %(payment_intent_id)s, %(session_id)s, v_ticket, v_quantity,
+            v_discount, v_amount, v_currency, %(event_id)s, %(route)s, %(now)s);
     INSERT INTO stripe_events (event_id, type, route, api_version, outcome, processed_at)
-    VALUES (p_event, p_type, p_route, p_api_version, v_outcome, p_now)
-    ON DUPLICATE KEY UPDATE outcome = IF(VALUES(outcome) = 'duplicate', outcome, VALUES(outcome));
-  END IF;
-
-  IF v_outcome = 'settled' THEN
+    VALUES (%(event_id)s, %(event_type)s, %(route)s, %(api_version)s, 'settled', %(now)s)
+    ON DUPLICATE KEY UPDATE outcome = 'settled';
     IF v_discount IS NOT NULL THEN
       UPDATE discount_codes SET used_count = used_count + 1 WHERE id = v_discount;
       IF ROW_COUNT() <> 1 THEN
@@ -107,7 +58,39 @@ BEGIN NOT ATOMIC
     IF ROW_COUNT() <> 1 THEN
       SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the ticket of the order was not counted';
     END IF;
+    COMMIT;
+  ELSE
+    SET v_verdict = CASE
+      WHEN v_status IS NULL THEN 'unknown_order'
+      WHEN %(state)s <> 'paid' THEN 'awaiting_payment'
+      WHEN v_settled_session = %(session_id)s OR v_settled_intent = %(payment_intent_id)s
+        THEN 'duplicate'
+      WHEN v_settled_session IS NOT NULL THEN 'second_payment'
+      WHEN v_status IN ('pending', 'processing', 'payment_failed')
+        THEN IF(v_amount = %(amount)s, 'currency_mismatch', 'amount_mismatch')
+      -- Paid before settlements were recorded: the order alone tells by what.
+      WHEN v_status IN ('paid', 'refunded', 'partially_refunded')
+           AND v_intent <=> %(payment_intent_id)s
+        THEN 'duplicate'
+      WHEN v_status = 'paid' THEN 'second_payment'
+      ELSE 'late_payment'
+    END;
+    IF v_verdict IN ('duplicate', 'awaiting_payment') THEN
+      IF %(state)s = 'unpaid' AND v_status = 'pending' THEN
+        UPDATE ticket_orders SET status = 'processing' WHERE id = %(order_id)s;
+      ELSEIF %(state)s = 'failed' AND v_status IN ('pending', 'processing')
+             AND v_settled_session IS NULL
+      THEN
+        UPDATE ticket_orders SET status = 'payment_failed' WHERE id = %(order_id)s;
+      END IF;
+      -- What the event came to when it was first delivered stands.
+      INSERT INTO stripe_events (event_id, type, route, api_version, outcome, processed_at)
+      VALUES (%(event_id)s, %(event_type)s, %(route)s, %(api_version)s, v_verdict, %(now)s)
+      ON DUPLICATE KEY UPDATE event_id = VALUES(event_id);
+      COMMIT;
+    ELSE
+      ROLLBACK;
+    END IF;
+    SELECT v_verdict, CONCAT_WS(' ', v_status, v_amount, v_currency);
   END IF;
-  COMMIT;
-  SELECT v_outcome, v_anomaly;
 END

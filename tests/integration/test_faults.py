@@ -341,7 +341,7 @@ def test_call_ends_before_its_deadline_while_the_database_is_stuck(cachao: Cacha
         holder = stack.enter_context(closing(Holder(cachao, order)))
         database = stack.enter_context(closing(cachao.database()))
         with pytest.raises(LedgerUnavailable):
-            database.run("UPDATE tickets SET name = 'x'", {}, deadline)
+            database.query("UPDATE tickets SET name = 'x'", deadline)
         assert deadline.remaining() > -Deadline.ANSWER_RESERVE_SECONDS
         holder.close()
 
@@ -358,7 +358,7 @@ def test_call_ends_before_its_deadline_while_the_network_swallows_packets(cachao
         proxy.stall()
         deadline = Deadline(1.5)
         with pytest.raises(LedgerUnavailable):
-            database.run("DO 1", {}, deadline)
+            database.query("DO 1", deadline)
         assert deadline.remaining() > -Deadline.ANSWER_RESERVE_SECONDS
         proxy.cut_all()
         proxy.resume()

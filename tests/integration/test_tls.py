@@ -41,7 +41,7 @@ def encrypted(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -
 def ask(cachao: Cachao, *, host: str, ca_file: Path | None) -> object:
     settings = replace(cachao.settings(host=host), ca_file=ca_file)
     with closing(Database(settings, FixedCredentials(USER, PASSWORD))) as database:
-        return database.run("SHOW STATUS LIKE 'Ssl_cipher'", {}, Deadline(5))[1]
+        return database.query("SHOW STATUS LIKE 'Ssl_cipher'", Deadline(5))[0][1]
 
 
 def trust(authority: trustme.CA, directory: Path) -> Path:
