@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import ctypes
 import select
+import selectors
 import signal
 import socket
 import sys
@@ -62,8 +63,7 @@ class _Parcel(NamedTuple):
 class DelayingProxy:
     """Passes connections on to one server, each direction `one_way_seconds` late.
 
-    The delay is exact to about 0.1 ms: `select` waits in microseconds, where asyncio's loop on
-    epoll rounds up to whole milliseconds. The faults are for tests and take effect at once.
+    The delay is exact to about 0.1 ms. The faults are for tests and take effect at once.
     """
 
     host: Final = HOST
@@ -81,6 +81,9 @@ class DelayingProxy:
         self._lose_request = self._lose_answer = False
         self._listener = socket.create_server((HOST, 0), backlog=256)
         self._wake_up, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="delaying-proxy", daemon=True)
         self.port: int = self._listener.getsockname()[1]
         """The TCP port that clients connect to."""
@@ -94,7 +97,7 @@ class DelayingProxy:
         self._wake_up.send(b"\0")
         self._thread.join()
         self.cut_all()
-        for end in (self._listener, self._wake_up, self._woken):
+        for end in (self._selector, self._listener, self._wake_up, self._woken):
             end.close()
 
     def cut_all(self) -> None:
@@ -130,14 +133,11 @@ class DelayingProxy:
         while not self._stopping:
             with self._lock:
                 wait = self._deliver()
-                sources = [self._listener, self._woken, *self._links]
-            try:
-                readable, _, _ = select.select(sources, [], [], wait)
-            except (OSError, ValueError):  # one of them was cut in the meantime
-                continue
+            # epoll waits in whole milliseconds; select on epoll's own descriptor, in microseconds.
+            select.select([self._selector], [], [], wait)
             with self._lock:
-                for source in readable:
-                    self._take(source)
+                for key, _ in self._selector.select(0):
+                    self._take(key.fileobj)
 
     def _deliver(self) -> float | None:
         """Sends what is due. Answers the seconds until something else is, None if nothing is."""
@@ -156,12 +156,12 @@ class DelayingProxy:
                 self._drop(parcel.link)
         return None
 
-    def _take(self, source: socket.socket) -> None:
+    def _take(self, source: object) -> None:
         if source is self._woken:
-            source.recv(_CHUNK_BYTES)
+            self._woken.recv(_CHUNK_BYTES)
         elif source is self._listener:
-            self._connect(source.accept()[0])
-        elif (link := self._links.get(source)) is not None:
+            self._connect(self._listener.accept()[0])
+        elif isinstance(source, socket.socket) and (link := self._links.get(source)):
             self._receive(link, source)
 
     def _connect(self, client: socket.socket) -> None:
@@ -171,7 +171,9 @@ class DelayingProxy:
             client.close()
             return
         link = _Link(client, server)
-        self._links[client] = self._links[server] = link
+        for end in (client, server):
+            self._links[end] = link
+            self._selector.register(end, selectors.EVENT_READ)
 
     def _receive(self, link: _Link, source: socket.socket) -> None:
         due = time.perf_counter() + self._delay
@@ -188,13 +190,14 @@ class DelayingProxy:
             self._drop(link)
             return
         if not data:
-            del self._links[source]  # it stays readable for ever: listen to it no longer
+            self._selector.unregister(source)  # it would be readable for ever
         to = link.server if is_request else link.client
         self._parcels.append(_Parcel(due, link, to, data))
 
     def _drop(self, link: _Link) -> None:
         for end in (link.client, link.server):
-            self._links.pop(end, None)
+            if self._links.pop(end, None) and end in self._selector.get_map():
+                self._selector.unregister(end)
         link.close()
 
 

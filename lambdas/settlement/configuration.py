@@ -110,7 +110,7 @@ def split_secrets(value: str) -> tuple[str, ...]:
 
 
 def _read_database(read: _Reader) -> DatabaseSettings:
-    password, secret_arn = read.text("DB_PASSWORD"), read.text("DB_SECRET_ARN")
+    password, secret_arn = read.verbatim("DB_PASSWORD"), read.text("DB_SECRET_ARN")
     user, host = read.text("DB_USER"), read.text("DB_HOST", required=True) or ""
     if not password and not secret_arn:
         read.problem("DB_PASSWORD or DB_SECRET_ARN is missing")
@@ -134,7 +134,7 @@ def _read_tls(read: _Reader, host: str) -> Path | None:
         return None
     ca_file = Path(read.text("DB_TLS_CA") or RDS_CA_BUNDLE)
     if not ca_file.is_file():
-        read.problem(f"DB_TLS_CA names no file: {ca_file}")
+        read.problem("DB_TLS_CA names no file")
     return ca_file
 
 
@@ -173,6 +173,11 @@ class _Reader:
         if required and not value:
             self.problem(f"{name} is missing")
         return value or None
+
+    def verbatim(self, name: str) -> str | None:
+        """A password may begin or end with a blank."""
+        value = self._environ.get(name, "")
+        return value if value.strip() else None
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         value = self.text(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +70,9 @@ def _raw_body(request: Mapping[str, Any], max_bytes: int) -> bytes:
         if len(text) > (max_bytes * 4 // 3 + 4 if encoded else max_bytes):
             raise DeliveryTooLarge(f"the body is larger than {max_bytes} bytes")
         body = base64.b64decode(text, validate=True) if encoded else text.encode()
-    except binascii.Error:
-        raise RejectedDelivery("the body is not base64, although isBase64Encoded is set") from None
-    except UnicodeEncodeError:
-        raise RejectedDelivery("the body is not UTF-8") from None
+    except ValueError:
+        problem = "base64, although isBase64Encoded is set" if encoded else "UTF-8"
+        raise RejectedDelivery(f"the body is not {problem}") from None
     if len(body) > max_bytes:
         raise DeliveryTooLarge(f"the body is larger than {max_bytes} bytes")
     return body

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHECKOUT_COMPLETED = "checkout.session.completed"
 ASYNC_PAYMENT_SUCCEEDED = "checkout.session.async_payment_succeeded"
 ASYNC_PAYMENT_FAILED = "checkout.session.async_payment_failed"
+DESTINATION_PING = "v2.core.event_destination.ping"
 HANDLED_TYPES = frozenset({CHECKOUT_COMPLETED, ASYNC_PAYMENT_SUCCEEDED, ASYNC_PAYMENT_FAILED})
 
 MAX_BIGINT = 2**63 - 1
@@ -167,6 +168,8 @@ def _why_not_ours(event: StripeEvent, rules: Rules) -> str | None:
         return f"livemode is {event.livemode}; this deployment settles livemode {rules.livemode}"
     if event.account != rules.account:
         return "the event belongs to another account"
+    if event.type == DESTINATION_PING:
+        return "a ping of the event destination"
     if not event.thin and event.type not in HANDLED_TYPES:
         return "the event's type settles no order"
     return None
@@ -177,7 +180,9 @@ def _read_session(event: StripeEvent, raw_order_id: object) -> Payment | Anomaly
     order_id, session_id = read_order_id(raw_order_id), _stripe_id(session.get("id"))
     intent, amount = _stripe_id(session.get("payment_intent")), _amount(session.get("amount_total"))
     currency, state = _currency(session.get("currency")), _state(event)
-    intent_is_unreadable = intent is None and session.get("payment_intent") is not None
+    intent_expected = session.get("payment_intent") is not None or (
+        session.get("payment_status") == "paid" and amount != 0
+    )
 
     def anomaly(kind: AnomalyKind, detail: str) -> Anomaly:
         return Anomaly(
@@ -202,7 +207,7 @@ def _read_session(event: StripeEvent, raw_order_id: object) -> Payment | Anomaly
         or amount is None
         or currency is None
         or state is None
-        or intent_is_unreadable
+        or (intent is None and intent_expected)
     ):
         return anomaly(
             AnomalyKind.MALFORMED_SESSION,

@@ -81,12 +81,13 @@ def get_secret_value(arn: str, deadline: Deadline) -> Mapping[str, Any]:
     Raises:
         SecretUnavailable: with the service's error code or the kind of the network error.
     """
+    from botocore.exceptions import ConnectionError as NoConnectionError
     from botocore.exceptions import HTTPClientError
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
             status, body = _post(arn, deadline)
-        except HTTPClientError as error:
+        except (HTTPClientError, NoConnectionError) as error:
             reason, passing = type(error).__name__, True
         else:
             if status == 200:

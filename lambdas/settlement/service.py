@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from settlement.errors import OrderNotYetKnown, RetryableError
+from settlement.errors import OrderNotYetKnown, RetryableError, UnexpectedFailure
 from settlement.outcomes import Outcome, Result, Verdict
 from settlement.payments import Anomaly, Ignored, Rules, read_event, read_payment
 
@@ -82,9 +82,15 @@ def handle_stripe_event(
         else:
             verdict = _apply(reading, delivery, ledger, rules)
     except RetryableError as error:
-        return replace(result, outcome=Outcome.RETRY, reason=str(error), error=error)
+        return _to_be_retried(result, error)
+    except Exception as error:  # noqa: BLE001 - a defect must not lose a payment, nor its ids
+        return _to_be_retried(result, UnexpectedFailure.of(error))
     reason = reading.detail if isinstance(reading, Anomaly) else None
     return replace(result, outcome=verdict.outcome, anomaly=verdict.anomaly, reason=reason)
+
+
+def _to_be_retried(result: Result, error: RetryableError) -> Result:
+    return replace(result, outcome=Outcome.RETRY, reason=str(error), error=error)
 
 
 def _apply(payment: Payment, delivery: Delivery, ledger: Ledger, rules: Rules) -> Verdict:

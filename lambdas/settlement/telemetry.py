@@ -6,6 +6,7 @@ address. Metrics have one dimension, the service, so that an alarm can name them
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,14 @@ _LEVELS = {
 }
 
 
+def _log_level() -> int:
+    """INFO where the level is none that Python knows: Lambda has TRACE, and a line too many is
+    better than a function that does not start.
+    """
+    level = logging.getLevelName(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO").upper())
+    return level if isinstance(level, int) else logging.INFO
+
+
 def anomaly_metric(kind: AnomalyKind) -> str:
     """The metric of one kind of anomaly: ``amount_mismatch`` is ``AnomalyAmountMismatch``."""
     return "Anomaly" + kind.value.title().replace("_", "")
@@ -48,9 +57,9 @@ class Telemetry:
     """Reports each delivery once: one log line, one set of metrics."""
 
     def __init__(self) -> None:
-        service = os.environ.get("POWERTOOLS_SERVICE_NAME", DEFAULT_SERVICE)
-        namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", DEFAULT_NAMESPACE)
-        self.logger = Logger(service=service)
+        service = os.environ.get("POWERTOOLS_SERVICE_NAME") or DEFAULT_SERVICE
+        namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or DEFAULT_NAMESPACE
+        self.logger = Logger(service=service, level=_log_level())
         self._metrics = Metrics(namespace=namespace, service=service)
 
     def report(

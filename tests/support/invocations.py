@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from settlement.clock import Deadline
+from settlement.outcomes import AnomalyKind, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from settlement.outcomes import Verdict
     from settlement.payments import Anomaly, Payment
     from settlement.service import Delivery
 
 NOW = datetime(2026, 11, 18, 11, 6, 40, tzinfo=UTC)
 """When the files of tests/events were created, and where a test's clock stands."""
+
+COMMITTED = [
+    Verdict(Outcome.SETTLED),
+    Verdict(Outcome.DUPLICATE),
+    Verdict(Outcome.AWAITING_PAYMENT),
+    *(Verdict(Outcome.ANOMALY, kind) for kind in AnomalyKind),
+]
+"""Every verdict that a ledger can give."""
+
+
+def name_of(verdict: Verdict) -> str:
+    """For the id of a test."""
+    return verdict.anomaly or verdict.outcome
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+import webhook_handler
+from settlement import application
+from settlement.payments import Rules
+from tests.support.events import any_id
+from tests.support.invocations import AnsweringLedger
+from tests.support.output import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from settlement.outcomes import Verdict
+
+SETTINGS_BEGIN_WITH = ("DB_", "STRIPE_", "POWERTOOLS_", "ORDER_", "SIGNATURE_", "WEBHOOK_", "AWS_")
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+    """A function's process that has not been invoked yet, with no settings but its service name.
+
+    The name is new each time: Powertools keeps a logger, and its stream, by the service's name.
+    """
+    for name in os.environ:
+        if name.startswith(SETTINGS_BEGIN_WITH):
+            monkeypatch.delenv(name)
+    service = any_id("service")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", service)
+    caches = (application.application, application.telemetry, webhook_handler.webhook)
+    for cache in caches:
+        cache.cache_clear()
+    yield Process(service)
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def database_settings(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of a database that no test asks."""
+    for name in ("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD"):
+        monkeypatch.setenv(name, "any")
+
+
+@pytest.fixture
+def settle_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AnsweringLedger]:
+    """Put a ledger with one answer in the place of the database's."""
+
+    def use(answer: Verdict | Exception | None, **rules: Any) -> AnsweringLedger:
+        ledger = AnsweringLedger(answer)
+        parts = application.Application(ledger=cast("Any", ledger), rules=Rules(**rules))
+        monkeypatch.setattr(application, "application", lambda: parts)
+        return ledger
+
+    return use

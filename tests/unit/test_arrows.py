@@ -1,0 +1,61 @@
+"""Which file may import what: the arrows of the architecture, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
+FILES = sorted(LAMBDAS.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module the file names, also inside functions and for type checking only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found.add(node.module or "")
+    return found
+
+
+def test_each_library_has_one_door() -> None:
+    doors: dict[str, set[str]] = {}
+    for path in FILES:
+        for package in {name.partition(".")[0] for name in imports(path)}:
+            if package not in sys.stdlib_module_names and package != "settlement":
+                doors.setdefault(package, set()).add(path.stem)
+    assert doors == {
+        "stripe": {"signatures"},
+        "pymysql": {"database"},
+        "botocore": {"secrets_manager"},
+        "aws_lambda_powertools": {"telemetry"},
+    }
+
+
+def test_the_domain_imports_the_domain_alone() -> None:
+    allowed = {
+        "errors": set(),
+        "clock": set(),
+        "outcomes": {"errors"},
+        "payments": {"errors", "outcomes"},
+        "service": {"clock", "errors", "outcomes", "payments"},
+    }
+    for module, others in allowed.items():
+        named = imports(LAMBDAS / "settlement" / f"{module}.py")
+        ours = {name.partition(".")[2] for name in named if name.startswith("settlement")}
+        assert ours <= others, module
+
+
+def test_only_the_handlers_and_the_application_know_how_parts_are_joined() -> None:
+    inner = [path for path in FILES if not path.stem.endswith("handler")]
+    users = {path.stem for path in inner if "settlement.application" in imports(path)}
+    assert users == set()
+
+
+def test_a_cursor_is_opened_in_one_file() -> None:
+    users = {path.stem for path in FILES if ".cursor(" in path.read_text(encoding="utf-8")}
+    assert users == {"database"}

@@ -1,0 +1,90 @@
+"""What a cold start pays for, and what it must not do yet."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
+HANDLERS = ["eventbridge_handler", "webhook_handler", "migration_handler"]
+
+ON_IMPORT = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+asked, touched = set(), []
+
+class Watched(os._Environ):
+    def __getitem__(self, key):
+        asked.add(key)
+        return super().__getitem__(key)
+
+environ = os.environ
+os.environ = Watched(
+    environ._data, environ.encodekey, environ.decodekey, environ.encodevalue, environ.decodevalue
+)
+network = {"socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg"}
+sys.addaudithook(lambda name, _: touched.append(name) if name in network else None)
+before = set(sys.modules)
+__import__(sys.argv[2])
+print(json.dumps({
+    "modules": sorted(set(sys.modules) - before),
+    "asked": sorted(asked),
+    "network": touched,
+}))
+"""
+
+
+def importing(module: str) -> dict[str, list[str]]:
+    """What importing ``module`` does in a fresh interpreter that has no settings."""
+    answer = subprocess.run(
+        [sys.executable, "-c", ON_IMPORT, str(LAMBDAS), module],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={},
+    )
+    result: dict[str, list[str]] = json.loads(answer.stdout)
+    return result
+
+
+def packages(modules: list[str]) -> set[str]:
+    """The packages loaded.
+
+    Powertools loads botocore's empty root, and nothing below it, to put its name into the user
+    agent of clients that are made later.
+    """
+    return {name.partition(".")[0] for name in modules if name != "botocore"}
+
+
+def test_the_eventbridge_function_loads_neither_stripe_nor_an_aws_sdk() -> None:
+    loaded = packages(importing("eventbridge_handler")["modules"])
+    assert loaded & {"stripe", "requests", "httpx", "boto3", "botocore", "urllib3"} == set()
+    assert {"pymysql", "aws_lambda_powertools"} <= loaded
+
+
+def test_the_webhook_loads_stripe_and_no_aws_sdk() -> None:
+    loaded = packages(importing("webhook_handler")["modules"])
+    assert loaded & {"boto3", "botocore"} == set()
+    assert "stripe" in loaded
+
+
+@pytest.mark.parametrize("module", HANDLERS)
+def test_nothing_is_configured_or_connected_at_import(module: str) -> None:
+    seen = importing(module)
+    ours = ("DB_", "STRIPE_", "ORDER_", "SIGNATURE_", "WEBHOOK_", "AWS_SECRET", "AWS_ENDPOINT")
+    theirs = {"STRIPE_LOG"}  # the log level of stripe's own library
+    assert {name for name in seen["asked"] if name.startswith(ours)} <= theirs
+    assert seen["network"] == []
+
+
+@pytest.mark.parametrize("module", ["payments", "outcomes", "service", "errors", "clock"])
+def test_the_domain_loads_no_driver_and_no_sdk(module: str) -> None:
+    seen = importing(f"settlement.{module}")
+    foreign = {"boto3", "botocore", "stripe", "requests", "pymysql", "aws_lambda_powertools"}
+    assert foreign & {name.partition(".")[0] for name in seen["modules"]} == set()
+    rooms = {name.rpartition(".")[2] for name in seen["modules"] if name.startswith("settlement")}
+    assert rooms <= {"settlement", "service", "payments", "outcomes", "errors", "clock"}

@@ -1,0 +1,77 @@
+"""A secret is kept, and read again when it may have been rotated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from settlement.errors import SecretUnavailable
+from settlement.secrets_manager import SecretsManagerSecret
+from tests.support.invocations import plenty_of_time
+from tests.support.secrets_manager_server import ARN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from settlement.clock import Deadline
+
+
+class Rotating:
+    """A secret whose value tells how often it was read; the store may be down."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.seconds = 0.0
+        self.down = False
+        self.secret = SecretsManagerSecret(ARN, fetch=self, monotonic=lambda: self.seconds)
+
+    def __call__(self, arn: str, _deadline: Deadline) -> Mapping[str, Any]:
+        assert arn == ARN
+        if self.down:
+            raise SecretUnavailable("down")
+        self.reads += 1
+        return {"read": self.reads}
+
+    def read(self) -> Mapping[str, Any]:
+        return self.secret.read(plenty_of_time())
+
+    def read_again(self) -> Mapping[str, Any] | None:
+        return self.secret.read_again(plenty_of_time())
+
+
+def test_a_secret_is_read_when_it_is_first_needed_and_kept() -> None:
+    store = Rotating()
+    assert store.reads == 0
+    assert [store.read(), store.read()] == [{"read": 1}] * 2
+
+
+def test_a_secret_is_read_again_at_most_once_in_ten_seconds() -> None:
+    store = Rotating()
+    store.read()
+    assert store.read_again() is None
+    store.seconds += 9.9
+    assert store.read_again() is None
+    store.seconds += 0.1
+    assert store.read_again() == {"read": 2}
+    assert store.read_again() is None
+    assert store.read() == {"read": 2}
+
+
+def test_a_failed_read_is_tried_at_the_next_need() -> None:
+    store = Rotating()
+    store.down = True
+    with pytest.raises(SecretUnavailable):
+        store.read()
+    store.down = False
+    assert store.read() == {"read": 1}
+
+
+def test_a_failed_reading_again_keeps_the_old_value_and_its_distance() -> None:
+    store = Rotating()
+    store.read()
+    store.seconds, store.down = 60.0, True
+    with pytest.raises(SecretUnavailable):
+        store.read_again()
+    assert store.read() == {"read": 1}
+    assert store.read_again() is None
