@@ -47,7 +47,11 @@ def without(*modules: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def synthesised_keys(tmp_path: Path, source: Path, *, skip_bundling: bool = False) -> list[str]:
     """The S3 keys of the code of two functions in each of two stacks of one app."""
     context: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []} if skip_bundling else {}
-    app = App(outdir=str(tmp_path / f"cdk.out-{skip_bundling}"), context=context)
+    app = App(
+        outdir=str(tmp_path / f"cdk.out-{skip_bundling}"),
+        context=context,
+        builtin_cloud_formation_validation=False,  # slow, and not what is asked here
+    )
     runtime = lambda_.Runtime(f"python{THIS_PYTHON}", lambda_.RuntimeFamily.PYTHON)
     for stack in (Stack(app, "One"), Stack(app, "Two")):
         for name in ("StripeEventBridgeHandler", "StripePaymentFunction"):
