@@ -1,0 +1,1 @@
+"""How the service "cachao" deploys the settlement: its environments and its stack."""

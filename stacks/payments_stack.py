@@ -1,0 +1,157 @@
+"""The stack of the service "cachao": parameters, secrets, the settlement, outputs."""
+
+from typing import Final
+
+import aws_cdk as cdk
+from aws_cdk import Annotations, CfnOutput, Stack
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from stacks.deployment_parameters import DeploymentParameters
+from stacks.environments import Environment, Network
+from stripe_settlement import (
+    AlarmSettings,
+    FunctionSettings,
+    LogSettings,
+    QueueSettings,
+    SettlementSettings,
+    StripeSettlement,
+    WebhookSettings,
+)
+from stripe_settlement.production import production_objections, refuse
+
+
+class PaymentsStack(Stack):
+    """Stripe's payments of one environment."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: Environment,
+        env: cdk.Environment | None = None,
+    ) -> None:
+        """
+        Args:
+            scope: the app.
+            construct_id: the stack's name.
+            environment: what is deployed.
+            env: where to.
+
+        Raises:
+            ValueError: something in a production environment would hurt; the error lists all of it.
+        """
+        super().__init__(
+            scope,
+            construct_id,
+            env=env,
+            description=f"Stripe's payments, settled exactly once ({environment.name})",
+            termination_protection=environment.production,
+        )
+        parameters = DeploymentParameters(self, environment)
+        event_source_name = parameters.event_source_name()
+        settings = _settings(environment, parameters)
+        _refuse_what_would_hurt(environment, settings)
+        vpc, security_groups = self._network(environment.network)
+        self.settlement: Final = StripeSettlement(
+            self,
+            "StripeSettlement",
+            livemode=environment.livemode,
+            database=parameters.database(),
+            stripe_secret=parameters.stripe_secret(),
+            event_source_name=event_source_name,
+            vpc=vpc,
+            security_groups=security_groups or None,
+            settings=settings,
+        )
+        """The service."""
+        self._add_outputs()
+
+    def _network(self, network: Network | None) -> tuple[ec2.IVpc | None, list[ec2.ISecurityGroup]]:
+        if network is None:
+            return None, []
+        vpc = ec2.Vpc.from_vpc_attributes(
+            self,
+            "Vpc",
+            vpc_id=network.vpc_id,
+            availability_zones=list(network.availability_zones),
+            private_subnet_ids=list(network.subnet_ids),
+        )
+        Annotations.of(vpc).acknowledge_warning(
+            "@aws-cdk/aws-ec2:noSubnetRouteTableId", "Nothing here asks for a route table."
+        )
+        groups = [
+            ec2.SecurityGroup.from_security_group_id(self, f"SecurityGroup{index}", group_id)
+            for index, group_id in enumerate(network.security_group_ids)
+        ]
+        return vpc, groups
+
+    def _add_outputs(self) -> None:
+        settlement = self.settlement
+        route = settlement.event_route
+        self._output("EventRuleArn", route.rule.rule_arn, "The rule that takes Stripe's events")
+        self._output("EventBusName", route.event_bus.event_bus_name, "The bus the rule is on")
+        self._output("EventDlqUrl", route.delivery_dlq.queue_url, "Events that were not delivered")
+        self._output(
+            "EventOnFailureQueueUrl",
+            settlement.event_function.failure_queue.queue_url,
+            "Events the EventBridge function kept failing on",
+        )
+        self._output(
+            "EventFunctionName",
+            settlement.event_function.function.function_name,
+            "Settles what EventBridge delivers",
+        )
+        self._output("FailureTopicArn", settlement.alarm_topic.topic_arn, "Told by every alarm")
+        if settlement.webhook_route is not None and settlement.webhook_function is not None:
+            self._output(
+                "WebhookUrl", settlement.webhook_route.url, "The endpoint to register in Stripe"
+            )
+            self._output(
+                "WebhookOnFailureQueueUrl",
+                settlement.webhook_function.failure_queue.queue_url,
+                "Redriven events the webhook function kept failing on",
+            )
+            self._output(
+                "WebhookFunctionName",
+                settlement.webhook_function.function.function_name,
+                "Settles what the webhook delivers",
+            )
+
+    def _output(self, name: str, value: str, description: str) -> None:
+        CfnOutput(self, name, value=value, description=description)
+
+
+def _settings(environment: Environment, parameters: DeploymentParameters) -> SettlementSettings:
+    logs = LogSettings(removal_policy=environment.removal_policy)
+    return SettlementSettings(
+        resource_prefix=environment.resource_prefix,
+        environment_name=environment.name,
+        functions=FunctionSettings(
+            reserved_concurrency=environment.reserved_concurrency, logs=logs
+        ),
+        queues=QueueSettings(removal_policy=environment.removal_policy),
+        webhook=WebhookSettings(
+            api_name="CachaoApi", access_logs=logs if environment.access_logs else None
+        ),
+        alarms=AlarmSettings(
+            email_subscriptions=tuple(parameters.alarm_emails()),
+            runbook_url=environment.runbook_url or AlarmSettings.runbook_url,
+        ),
+    )
+
+
+def _refuse_what_would_hurt(environment: Environment, settings: SettlementSettings) -> None:
+    if not environment.production:
+        return
+    refuse(
+        environment.objections()
+        + production_objections(
+            settings,
+            names_its_bus=environment.event_source_name is not None,
+            brings_its_topic=False,
+            database_tls=environment.database_tls,
+        ),
+        why=f"The environment {environment.name!r} is production, but:",
+    )

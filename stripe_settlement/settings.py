@@ -1,0 +1,352 @@
+"""Every knob of the service, its default, and the reason for it.
+
+Each class is valid as it is, and each default is written here and nowhere else. What belongs to
+the account it is deployed into (a bus, a VPC, a topic, a key) is an argument of the constructs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+
+from stripe_settlement.alarm_settings import AlarmSettings
+from stripe_settlement.checks import require_between, require_duration, require_match
+
+STRIPE_DETAIL_TYPES = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+)
+"""The types that change an order. The functions ignore every other one."""
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """A log group of our own: Lambda's automatic ones never expire."""
+
+    retention: logs.RetentionDays = logs.RetentionDays.TWO_WEEKS
+    """How long lines are kept. As long as the failure queues keep a message, so that whoever
+    redrives one can still read why it failed."""
+
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+    """What happens to the lines when the stack goes. Kept, because a deletion is often the very
+    thing one reads them for; they expire by themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSettings:
+    """What the functions have in common; they run the same code from the same asset.
+
+    Raises:
+        ValueError: Lambda would refuse a value, or accept it and settle nothing.
+    """
+
+    runtime: lambda_.Runtime = lambda_.Runtime.PYTHON_3_14
+    """The newest Python that Lambda runs: the longest time until it has to be changed."""
+
+    architecture: lambda_.Architecture = lambda_.Architecture.X86_64
+    """Instruction set. x86_64 because every tool emulates it; ARM_64 is the cheaper one."""
+
+    memory_size: int = 512
+    """MiB; Lambda gives CPU in proportion. Enough for a short cold start, since a settlement
+    itself waits for the database and computes next to nothing."""
+
+    timeout: Duration = Duration.seconds(60)  # noqa: RUF009 - immutable; a Duration has no setters
+    """How long a delivery may take. Room for the in-process retries on a busy database; Lambda
+    retries what takes longer. The webhook and the migration have timeouts of their own."""
+
+    reserved_concurrency: int | None = 10
+    """Executions at once of each function, and so its database connections at the most. None
+    leaves the functions in the account's pool: a fresh account's quota is too small to reserve
+    from, and the deployment would fail."""
+
+    tracing: bool = True
+    """X-Ray for every function, so that a slow settlement can be told from a slow start."""
+
+    log_level: lambda_.ApplicationLogLevel = lambda_.ApplicationLogLevel.INFO
+    """Lowest level written. At INFO there is one line an outcome, which is the audit trail."""
+
+    logs: LogSettings = LogSettings()
+    """Where the JSON lines go and how long they stay."""
+
+    retry_attempts: int = 2
+    """Times Lambda invokes again after a failed asynchronous invocation, one and two minutes later.
+    Lambda allows no more; what fails then waits in the on-failure queue."""
+
+    max_event_age: Duration = Duration.hours(6)  # noqa: RUF009
+    """How long Lambda keeps an asynchronous event it cannot run, because it is throttled. The
+    longest Lambda allows: settling late is better than settling by hand."""
+
+    def __post_init__(self) -> None:
+        if self.runtime.family != lambda_.RuntimeFamily.PYTHON:
+            raise ValueError(
+                f"runtime is {self.runtime.name!r}; the functions are written in Python. Use a "
+                "Python runtime, for example lambda_.Runtime.PYTHON_3_14."
+            )
+        require_between("memory_size", self.memory_size, 128, 10_240, unit="MiB")
+        require_duration("timeout", self.timeout, Duration.seconds(1), Duration.minutes(15))
+        if self.reserved_concurrency is not None:
+            require_between(
+                "reserved_concurrency",
+                self.reserved_concurrency,
+                1,
+                1000,
+                way_round="To reserve nothing use None; to pause the event route use "
+                "EventSettings(enabled=False).",
+            )
+        require_between("retry_attempts", self.retry_attempts, 0, 2)
+        require_duration(
+            "max_event_age", self.max_event_age, Duration.minutes(1), Duration.hours(6)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueSettings:
+    """The queues that hold what could not be delivered or settled.
+
+    Raises:
+        ValueError: SQS would refuse a value.
+    """
+
+    retention: Duration = Duration.days(14)  # noqa: RUF009
+    """How long a message waits for somebody. The longest SQS allows: each one is a payment."""
+
+    visibility_timeout: Duration = Duration.seconds(60)  # noqa: RUF009
+    """How long a message stays hidden from others while somebody redrives it."""
+
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+    """What happens to the messages when the stack goes. Kept: they may be the only copy."""
+
+    def __post_init__(self) -> None:
+        require_duration("retention", self.retention, Duration.minutes(1), Duration.days(14))
+        require_duration(
+            "visibility_timeout", self.visibility_timeout, Duration.seconds(0), Duration.hours(12)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings:
+    """The rule that takes Stripe's events off the bus.
+
+    Raises:
+        ValueError: EventBridge would refuse a value, or the functions would ignore the events.
+    """
+
+    enabled: bool = True
+    """Whether the rule delivers. Off, events are lost: EventBridge does not keep them."""
+
+    description: str = "Stripe's payment confirmations, to the function that settles the order"
+    """What the console shows beside the rule."""
+
+    detail_types: tuple[str, ...] = STRIPE_DETAIL_TYPES
+    """Stripe's event types to deliver. A subset only if another consumer settles the rest."""
+
+    retry_attempts: int = 3
+    """Times EventBridge tries again to hand an event to the function. Few: the reasons are a
+    throttle or a missing permission, and after them the event is safe in the dead-letter queue."""
+
+    max_event_age: Duration = Duration.hours(1)  # noqa: RUF009
+    """How long EventBridge goes on trying. Short, so that somebody hears of it the same hour."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.detail_types if name not in STRIPE_DETAIL_TYPES]
+        if unknown or not self.detail_types:
+            raise ValueError(
+                f"detail_types is {self.detail_types!r}; allowed is one or more of "
+                f"{', '.join(STRIPE_DETAIL_TYPES)}. The functions ignore other types: give those a "
+                "rule of their own on the same bus."
+            )
+        require_between("retry_attempts", self.retry_attempts, 0, 185)
+        require_duration(
+            "max_event_age", self.max_event_age, Duration.minutes(1), Duration.hours(24)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookSettings:
+    """The route Stripe calls over HTTPS.
+
+    Raises:
+        ValueError: API Gateway would refuse a value, or answer before the function does.
+    """
+
+    path: str = "/webhooks/stripe"
+    """Path of the endpoint below the stage."""
+
+    api_name: str = "StripeSettlementApi"
+    """Name of the REST API, and its dimension in CloudWatch. Not used with an API brought in."""
+
+    stage_name: str = "Prod"
+    """The stage, first part of the URL's path. With an API brought in: the stage Stripe calls."""
+
+    endpoint_type: apigateway.EndpointType = apigateway.EndpointType.REGIONAL
+    """Stripe calls from few places; an edge network in front would only add a hop."""
+
+    timeout: Duration = Duration.seconds(25)  # noqa: RUF009
+    """The function's. Below the 29 s after which API Gateway gives up: an answer nobody waits for
+    would leave Stripe retrying an order that is settled."""
+
+    throttle_burst_limit: int = 100
+    """Requests of the stage that may come at once."""
+
+    throttle_rate_limit: float = 50
+    """Requests of the stage a second, in the long run. Far above any ticket sale, far below what
+    the database could not take."""
+
+    usage_plan: bool = True
+    """Whether a usage plan is attached. It meters and limits callers that send an API key, which
+    Stripe does not: what protects this route is the stage's throttle."""
+
+    access_logs: LogSettings | None = LogSettings()
+    """One JSON line a request, without query, headers or body. None switches them off. They need
+    API Gateway's account-wide CloudWatch role in the account, see `cloud_watch_role`."""
+
+    cloud_watch_role: bool = False
+    """Whether to create that role and enter it in the account's settings for this region. Off,
+    because there is one for a whole account: another stack's would be overwritten. Without any,
+    the deployment of a stage with access logs fails; set this, or `access_logs=None`."""
+
+    tracing: bool = True
+    """X-Ray for the stage, so that a trace begins where the request came in."""
+
+    metrics: bool = True
+    """Metrics for each method, on top of those for the stage."""
+
+    max_body_bytes: int = 512 * 1024
+    """Largest request body the function reads; it answers 413 to more. API Gateway itself lets
+    10 MB through. Stripe's events are a hundred times smaller than this."""
+
+    signature_tolerance: Duration | None = None
+    """How far a signature's time may be from ours, both ways. None: the functions' own 300 s,
+    which is Stripe's recommendation."""
+
+    def __post_init__(self) -> None:
+        require_match(
+            "path",
+            self.path,
+            r"(/[A-Za-z0-9._~-]+)+",
+            allowed="a path of plain segments such as '/webhooks/stripe', without a final slash",
+        )
+        require_match(
+            "stage_name", self.stage_name, r"[A-Za-z0-9_-]{1,128}", allowed="letters, digits, - _"
+        )
+        require_duration(
+            "timeout",
+            self.timeout,
+            Duration.seconds(1),
+            Duration.seconds(28),
+            way_round="API Gateway gives up after 29 s, and the function has to answer first.",
+        )
+        require_between("throttle_burst_limit", self.throttle_burst_limit, 1, 5000)
+        require_between("throttle_rate_limit", self.throttle_rate_limit, 1, 10_000)
+        require_between("max_body_bytes", self.max_body_bytes, 1024, 6 * _MIB, unit="bytes")
+        if self.signature_tolerance is not None:
+            require_duration(
+                "signature_tolerance",
+                self.signature_tolerance,
+                Duration.seconds(1),
+                Duration.hours(1),
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrationSettings:
+    """The function that brings our tables up to date at each deployment.
+
+    Raises:
+        ValueError: the deployment would give up before the function does.
+    """
+
+    timeout: Duration = Duration.minutes(5)  # noqa: RUF009
+    """How long the migrations may take. They create small tables; the time is for the wait behind
+    a lock. More than 14 minutes would outlast the trigger that waits for the result."""
+
+    def __post_init__(self) -> None:
+        require_duration("timeout", self.timeout, Duration.seconds(30), Duration.minutes(14))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettlementSettings:
+    """Everything `StripeSettlement` can be told. `SettlementSettings()` is valid as it is.
+
+    Raises:
+        ValueError: a name AWS would refuse.
+    """
+
+    resource_prefix: str | None = None
+    """Begins the physical names of what is created. None lets CloudFormation name them, so that
+    two settlements fit into one account and a resource can be replaced."""
+
+    service_name: str | None = None
+    """Service in logs and tags and the metrics' only dimension, so it must not be shared by two
+    settlements of an account. None: the resource prefix, or else the stack's name."""
+
+    environment_name: str | None = None
+    """Value of the tag `Environment`. None: `live` or `test`, after Stripe's mode."""
+
+    metrics_namespace: str = "StripeSettlement"
+    """CloudWatch namespace of what the functions count themselves."""
+
+    stripe_account: str | None = None
+    """Connected account (`acct_…`) whose events alone are settled; None settles the platform's."""
+
+    order_grace: Duration | None = None
+    """How long a paid order may be unknown before that is an anomaly: Stripe can be faster than a
+    database replica. None: the functions' own 120 s."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of your own on everything created, beside Environment, Service, Component, ManagedBy."""
+
+    dashboard: bool = True
+    """Whether to create the dashboard; CloudWatch charges for each."""
+
+    functions: FunctionSettings = FunctionSettings()
+    """The functions of both routes and of the migration."""
+
+    events: EventSettings = EventSettings()
+    """The preferred route."""
+
+    webhook: WebhookSettings | None = WebhookSettings()
+    """The fallback route; None leaves it out."""
+
+    queues: QueueSettings = QueueSettings()
+    """The rule's dead-letter queue and the functions' on-failure queues."""
+
+    migration: MigrationSettings | None = MigrationSettings()
+    """The migrations at deployment; None if somebody else runs them, before the routes go live."""
+
+    alarms: AlarmSettings = AlarmSettings()  # noqa: RUF009 - frozen, in a file of its own
+    """Thresholds, and who is told."""
+
+    def __post_init__(self) -> None:
+        require_match(
+            "resource_prefix",
+            self.resource_prefix,
+            r"[A-Za-z][A-Za-z0-9-]{0,30}",
+            allowed="a letter and up to 30 letters, digits and hyphens",
+        )
+        require_match(
+            "stripe_account",
+            self.stripe_account,
+            r"acct_[A-Za-z0-9]+",
+            allowed="the id of a Stripe account, acct_…",
+        )
+        require_match(
+            "metrics_namespace",
+            self.metrics_namespace,
+            r"(?!AWS/)[A-Za-z0-9._/#:-]{1,255}",
+            allowed="a CloudWatch namespace that does not begin with AWS/",
+        )
+        if self.order_grace is not None:
+            require_duration(
+                "order_grace", self.order_grace, Duration.seconds(0), Duration.hours(24)
+            )
+
+    def physical_name(self, suffix: str) -> str | None:
+        """The prefix and the suffix; None without a prefix, so that CloudFormation chooses."""
+        return f"{self.resource_prefix}-{suffix}" if self.resource_prefix else None

@@ -1,0 +1,108 @@
+"""CloudWatch can publish to the topic: it drops alarms silently wherever it cannot."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_kms as kms
+from aws_cdk.assertions import Annotations, Match, Template
+
+from stripe_settlement.alarm_topic import AlarmTopic
+from tests.infrastructure.synthesis import new_app
+
+THIS_ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+CLOUDWATCH = {"Service": "cloudwatch.amazonaws.com"}
+
+
+def test_alarms_of_this_account_may_publish(stack: Stack) -> None:
+    topic = AlarmTopic(stack, "AlarmTopic").topic
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::SNS::TopicPolicy",
+        {
+            "PolicyDocument": {
+                "Statement": Match.array_with(
+                    [
+                        {
+                            "Sid": "LetTheAlarmsOfThisAccountPublish",
+                            "Effect": "Allow",
+                            "Principal": CLOUDWATCH,
+                            "Action": "sns:Publish",
+                            "Resource": stack.resolve(topic.topic_arn),
+                            "Condition": THIS_ACCOUNT,
+                        }
+                    ]
+                )
+            }
+        },
+    )
+
+
+def test_publishing_without_tls_is_denied(stack: Stack) -> None:
+    AlarmTopic(stack, "AlarmTopic")
+    denied = Match.object_like(
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sns:Publish",
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    )
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::SNS::TopicPolicy", {"PolicyDocument": {"Statement": Match.array_with([denied])}}
+    )
+
+
+def test_key_of_the_app_lets_the_alarms_of_this_account_encrypt(stack: Stack) -> None:
+    AlarmTopic(stack, "AlarmTopic", encryption_key=kms.Key(stack, "Key"))
+    granted = {
+        "Sid": "LetTheAlarmsOfThisAccountUseTheKey",
+        "Effect": "Allow",
+        "Principal": CLOUDWATCH,
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+        "Condition": THIS_ACCOUNT,
+    }
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::KMS::Key", {"KeyPolicy": {"Statement": Match.array_with([granted])}}
+    )
+
+
+def test_imported_key_is_pointed_at_because_its_policy_cannot_be_changed(stack: Stack) -> None:
+    arn = "arn:aws:kms:eu-central-1:111122223333:key/9d9a7e1c-0000-4000-8000-000000000000"
+    AlarmTopic(stack, "AlarmTopic", encryption_key=kms.Key.from_key_arn(stack, "Key", arn))
+    Annotations.from_stack(stack).has_warning(
+        "/Shop/AlarmTopic", Match.string_like_regexp("every alarm is dropped silently")
+    )
+
+
+def test_topic_without_a_key_names_none(stack: Stack) -> None:
+    AlarmTopic(stack, "AlarmTopic")
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::SNS::Topic", {"KmsMasterKeyId": Match.absent(), "TopicName": Match.absent()}
+    )
+
+
+def test_topic_has_the_name_it_is_given(stack: Stack) -> None:
+    AlarmTopic(stack, "AlarmTopic", topic_name="cachao-stripe-event-failures")
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::SNS::Topic", {"TopicName": "cachao-stripe-event-failures"}
+    )
+
+
+def test_each_address_is_subscribed_once(stack: Stack) -> None:
+    addresses = ("a@example.com", "b@example.com", "a@example.com")
+    AlarmTopic(stack, "AlarmTopic", email_subscriptions=addresses)
+    subscribed = Template.from_stack(stack).find_resources("AWS::SNS::Subscription").values()
+    assert sorted(each["Properties"]["Endpoint"] for each in subscribed) == [
+        "a@example.com",
+        "b@example.com",
+    ]
+    assert {each["Properties"]["Protocol"] for each in subscribed} == {"email"}
+
+
+def test_address_keeps_its_subscription_when_another_one_leaves() -> None:
+    def ids_of(*addresses: str) -> dict[str, str]:
+        stack = Stack(new_app(), "Stack")
+        AlarmTopic(stack, "AlarmTopic", email_subscriptions=addresses)
+        found = Template.from_stack(stack).find_resources("AWS::SNS::Subscription")
+        return {each["Properties"]["Endpoint"]: key for key, each in found.items()}
+
+    before, after = ids_of("a@example.com", "b@example.com"), ids_of("b@example.com")
+    assert before["b@example.com"] == after["b@example.com"]

@@ -1,0 +1,68 @@
+"""Behind every alarm stands an entry that helps at 3 a.m.: no dead link, no name that is gone."""
+
+import re
+import subprocess
+
+import pytest
+
+from settlement import errors
+from settlement.outcomes import AnomalyKind
+from stripe_settlement import alarm_texts
+from stripe_settlement.alarm_texts import AlarmText
+from tests.infrastructure import runbook
+from tests.infrastructure.environment_templates import environment_template
+
+
+def test_each_alarm_has_an_entry_and_no_other_is_there() -> None:
+    texts = [text for text in vars(alarm_texts).values() if isinstance(text, AlarmText)]
+    queues = (alarm_texts.ON_FAILURE_QUEUE, alarm_texts.STRIPE_EVENT_DLQ)
+    expected = [text.entry for text in texts] + [text.with_age().entry for text in queues]
+    assert sorted(runbook.entries()) == sorted(expected)
+
+
+@pytest.mark.parametrize("anchor", runbook.entries())
+def test_entry_answers_the_five_questions_of_the_night(anchor: str) -> None:
+    answered = re.findall(r"^\*\*([^*]+)\.\*\*", runbook.entries()[anchor], re.MULTILINE)
+    assert answered == [
+        "What happened",
+        "At risk",
+        "Look first",
+        "Back to normal",
+        "Escalate",
+    ]
+
+
+def test_every_link_leads_to_a_place_in_the_runbook() -> None:
+    headings = re.findall(r"^#+ (.+)$", runbook.TEXT, re.MULTILINE)
+    places = {re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings}
+    links = set(re.findall(r"\]\(#([^)]+)\)", runbook.TEXT))
+    assert links <= places | runbook.entries().keys()
+
+
+def test_every_stack_output_it_reads_is_there() -> None:
+    read = set(re.findall(r"\$\(output (\w+)\b", runbook.TEXT))
+    assert read
+    assert read <= environment_template("prod")["Outputs"].keys()
+
+
+def test_every_anomaly_kind_is_explained() -> None:
+    table = re.findall(r"^\| (`.+?`) \|", runbook.entries()["payment-anomalies"], re.MULTILINE)
+    explained = re.findall(r"`(\w+)`", " ".join(table))
+    assert sorted(explained) == sorted(["kind", *AnomalyKind])
+
+
+def test_every_error_a_delivery_can_end_in_is_explained() -> None:
+    ends_in = {
+        name
+        for name, error in vars(errors).items()
+        if isinstance(error, type) and issubclass(error, errors.SettlementError)
+    } - {"SettlementError", "RetryableError"}
+    rows = re.findall(r"^\| (`[A-Z].+?`) \|", runbook.TEXT, re.MULTILINE)
+    explained = set(re.findall(r"`([A-Z][a-z]\w+)`", " ".join(rows)))
+    assert ends_in <= explained
+
+
+@pytest.mark.parametrize("script", runbook.code_blocks("sh"))
+def test_shell_reads_what_the_operator_copies(script: str) -> None:
+    read = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")

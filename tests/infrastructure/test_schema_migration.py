@@ -1,0 +1,136 @@
+"""SchemaMigration: the tables are there before anything needs them, or the deployment fails."""
+
+from typing import Any
+
+import pytest
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sqs as sqs
+
+from stripe_settlement import MigrationSettings, SchemaMigration, SettlementSettings
+from tests.infrastructure.synthesis import (
+    any_code,
+    any_database,
+    find,
+    find_id,
+    resources,
+    secret_arn,
+    settle,
+    statements,
+    template_of,
+)
+
+
+def migration(stack: Stack, **arguments: Any) -> SchemaMigration:
+    return SchemaMigration(
+        stack, "SchemaMigration", code=any_code(), database=any_database(stack), **arguments
+    )
+
+
+def dependencies(template: Any, kind: str, part: str) -> list[str]:
+    found: list[str] = template["Resources"][find_id(template, kind, part)].get("DependsOn", [])
+    return found
+
+
+class TestTheMigration:
+    def test_runs_whenever_its_code_or_its_settings_change(self, stack: Stack) -> None:
+        migration(stack)
+
+        template = template_of(stack)
+        [trigger] = resources(template, "Custom::Trigger").values()
+        version = find_id(template, "AWS::Lambda::Version", "SchemaMigration")
+        assert trigger["Properties"]["HandlerArn"] == {"Ref": version}
+        assert trigger["Properties"]["ExecuteOnHandlerChange"] is True
+
+    def test_is_waited_for_longer_than_it_may_take(self, stack: Stack) -> None:
+        migration(stack, settings=MigrationSettings(timeout=Duration.minutes(2)))
+
+        template = template_of(stack)
+        [trigger] = resources(template, "Custom::Trigger").values()
+        function = find(template, "AWS::Lambda::Function", "SchemaMigration")
+        assert trigger["Properties"]["InvocationType"] == "RequestResponse"
+        assert trigger["Properties"]["Timeout"] == "150000"
+        assert function["Timeout"] == 120
+
+    def test_runs_the_migration_handler_without_reserving_concurrency(self, stack: Stack) -> None:
+        migration(stack)
+
+        function = find(template_of(stack), "AWS::Lambda::Function", "SchemaMigration")
+        assert function["Handler"] == "migration_handler.handler"
+        assert "ReservedConcurrentExecutions" not in function
+
+    def test_may_read_the_databases_secret_and_no_other(self, stack: Stack) -> None:
+        migration(stack)
+
+        found = statements(template_of(stack), "SchemaMigration")
+        assert set(found) == {"WriteItsOwnLogs", "SendTracesToXRay", "ReadTheDatabaseSecret"}
+        assert found["ReadTheDatabaseSecret"]["Resource"] == secret_arn("DatabaseCredentials")
+
+    def test_runs_before_what_it_is_told(self, stack: Stack) -> None:
+        later = sqs.Queue(stack, "Later")
+        migration(stack).run_before(later)
+
+        template = template_of(stack)
+        [trigger] = resources(template, "Custom::Trigger")
+        assert trigger in dependencies(template, "AWS::SQS::Queue", "Later")
+
+    def test_runs_after_what_it_is_told(self, stack: Stack) -> None:
+        sooner = sqs.Queue(stack, "Sooner")
+        migration(stack).run_after(sooner)
+
+        template = template_of(stack)
+        assert find_id(template, "AWS::SQS::Queue", "Sooner") in dependencies(
+            template, "Custom::Trigger", "Trigger"
+        )
+
+
+class TestTheSettlement:
+    @pytest.mark.parametrize(
+        ("kind", "part"),
+        [
+            ("AWS::Events::Rule", "EventRoute"),
+            ("AWS::ApiGateway::Method", "WebhookRoute"),
+            ("AWS::Lambda::Function", "StripeEventBridgeHandler"),
+            ("AWS::Lambda::Function", "StripePaymentFunction"),
+        ],
+    )
+    def test_goes_live_only_after_the_migrations_have_succeeded(
+        self, stack: Stack, kind: str, part: str
+    ) -> None:
+        settle(stack)
+
+        template = template_of(stack)
+        assert find_id(template, "Custom::Trigger", "Trigger") in dependencies(template, kind, part)
+
+    def test_deploys_the_webhook_after_its_method(self, stack: Stack) -> None:
+        settle(stack)
+
+        template = template_of(stack)
+        assert find_id(template, "AWS::ApiGateway::Method", "Post") in dependencies(
+            template, "AWS::ApiGateway::Deployment", "WebhookRoute"
+        )
+
+    def test_shares_its_asset_and_its_network_with_the_migration(self, stack: Stack) -> None:
+        settle(stack)
+
+        functions = [
+            each["Properties"]
+            for logical_id, each in resources(template_of(stack), "AWS::Lambda::Function").items()
+            if logical_id.startswith("Settlement")
+        ]
+        assert len(functions) == 3
+        assert all(each["Code"] == functions[0]["Code"] for each in functions)
+
+    def test_can_leave_the_migration_out(self, stack: Stack) -> None:
+        construct = settle(stack, settings=SettlementSettings(migration=None))
+
+        assert construct.migration is None
+        assert resources(template_of(stack), "Custom::Trigger") == {}
+
+    def test_bounds_the_role_that_cdk_makes_for_the_trigger(self, stack: Stack) -> None:
+        boundary = iam.ManagedPolicy.from_managed_policy_name(stack, "Boundary", "boundary")
+        settle(stack, permissions_boundary=boundary)
+
+        roles = resources(template_of(stack), "AWS::IAM::Role")
+        assert len(roles) == 4
+        assert all("PermissionsBoundary" in each["Properties"] for each in roles.values())
