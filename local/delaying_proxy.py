@@ -134,7 +134,8 @@ class DelayingProxy:
             with self._lock:
                 wait = self._deliver()
             # epoll waits in whole milliseconds; select on epoll's own descriptor, in microseconds.
-            select.select([self._selector], [], [], wait)
+            if not select.select([self._selector], [], [], wait)[0]:
+                continue
             with self._lock:
                 for key, _ in self._selector.select(0):
                     self._take(key.fileobj)

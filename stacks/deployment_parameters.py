@@ -65,15 +65,15 @@ class DeploymentParameters:
         """The secret with the endpoint's signing secret."""
         if (arn := self._environment.stripe_secret_arn) is not None:
             return self._existing_secret("StripeCredentialsArn", arn)
-        mode = "live" if self._environment.livemode else "test"
+        # Test mode's key alone: with real money an environment refuses secrets by parameter.
         return self._stored_secret(
             "StripeSecret",
             {
                 "secret_key": self._secret(
                     "StripeSecretKey",
-                    f"Stripe's secret or restricted key, {mode} mode",
-                    pattern=rf"(sk|rk)_{mode}_[A-Za-z0-9_]+",
-                    constraint=f"must be a {mode} mode key: sk_{mode}_... or rk_{mode}_...",
+                    "Stripe's secret or restricted key, test mode",
+                    pattern=r"(sk|rk)_test_[A-Za-z0-9_]+",
+                    constraint="must be a test mode key: sk_test_... or rk_test_...",
                 ),
                 "webhook_secret": self._secret(
                     "StripeWebhookSecret",

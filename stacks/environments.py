@@ -51,7 +51,7 @@ class Environment:
     """Whether real money is settled, or Stripe's test mode."""
 
     production: bool = False
-    """Whether what would hurt refuses to synthesise."""
+    """Whether this is the service's production, whatever its mode."""
 
     account: str | None = None
     """The only account it may be deployed into. None: the one the CLI is signed in to."""
@@ -106,12 +106,17 @@ class Environment:
                 f"'{AT_DEPLOYMENT}', or null to store it from stack parameters",
             )
 
-    def objections(self) -> list[str]:
-        """What would hurt in production, beyond what the construct refuses: each with a way round.
+    @property
+    def guarded(self) -> bool:
+        """Whether what would hurt refuses to synthesise: in production, and with real money."""
+        return self.production or self.livemode
 
-        Empty outside production.
+    def objections(self) -> list[str]:
+        """What would hurt here, beyond what the construct itself refuses: each with a way round.
+
+        Empty where nothing is guarded.
         """
-        if not self.production:
+        if not self.guarded:
             return []
         objections = []
         if not self.livemode:

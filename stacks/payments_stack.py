@@ -40,14 +40,14 @@ class PaymentsStack(Stack):
             env: where to.
 
         Raises:
-            ValueError: something in a production environment would hurt; the error lists all of it.
+            ValueError: something would hurt in production or with real money; it lists all of it.
         """
         super().__init__(
             scope,
             construct_id,
             env=env,
             description=f"Stripe's payments, settled exactly once ({environment.name})",
-            termination_protection=environment.production,
+            termination_protection=environment.guarded,
         )
         parameters = DeploymentParameters(self, environment)
         event_source_name = parameters.event_source_name()
@@ -143,7 +143,7 @@ def _settings(environment: Environment, parameters: DeploymentParameters) -> Set
 
 
 def _refuse_what_would_hurt(environment: Environment, settings: SettlementSettings) -> None:
-    if not environment.production:
+    if not environment.guarded:
         return
     refuse(
         environment.objections()
@@ -153,5 +153,5 @@ def _refuse_what_would_hurt(environment: Environment, settings: SettlementSettin
             brings_its_topic=False,
             database_tls=environment.database_tls,
         ),
-        why=f"The environment {environment.name!r} is production, but:",
+        why=f"The environment {environment.name!r} is production or settles real money, but:",
     )

@@ -118,7 +118,7 @@ class TestTheProdEnvironment:
             payments_stack("prod", **change)
 
     def test_every_objection_is_in_the_one_error(self) -> None:
-        with pytest.raises(ValueError, match="'prod' is production, but:") as refusal:
+        with pytest.raises(ValueError, match="'prod' is production or") as refusal:
             payments_stack(
                 "prod",
                 livemode=False,
@@ -134,3 +134,9 @@ class TestTheProdEnvironment:
     def test_is_protected_from_being_deleted(self) -> None:
         assert payments_stack("prod").termination_protection is True
         assert payments_stack("dev").termination_protection is False
+
+
+class TestAnyEnvironmentWithRealMoney:
+    def test_is_guarded_like_prod(self) -> None:
+        with pytest.raises(ValueError, match="database_secret_arn is missing"):
+            payments_stack("dev", livemode=True)

@@ -1,0 +1,173 @@
+"""Those who are compared. Each holds one connection, by the same driver, and settles an order a
+call."""
+
+from __future__ import annotations
+
+import os
+from contextlib import redirect_stdout
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pymysql
+
+from benchmarks import naive_handler
+from benchmarks.box_office import PASSWORD, USER, ticket_of
+from settlement.application import open_database
+from settlement.clock import Deadline, utc_now
+from settlement.ledger import MariaDBLedger
+from settlement.outcomes import Outcome, Route
+from settlement.payments import Rules
+from settlement.service import Delivery, handle_stripe_event
+
+if TYPE_CHECKING:
+    from benchmarks.box_office import Json
+    from settlement.configuration import DatabaseSettings
+
+
+class Contender(Protocol):
+    """One way to settle an order."""
+
+    def settle(self, order_id: int, envelope: Json) -> None:
+        """Returns once it is committed; raises if it was not settled."""
+
+    def close(self) -> None:
+        """Gives the connection back."""
+
+
+class Name(StrEnum):
+    """The contenders, by their names in the tables."""
+
+    OURS = "ours"
+    NAIVE = "(a) one statement a round trip"
+    FLOOR = "(b) a bare UPDATE"
+    HANDLER = "ours, the whole handler"
+
+
+class Ours:
+    """From the verified Stripe event to the committed outcome: the use case over the ledger."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._ledger = MariaDBLedger(open_database(settings))
+        self._rules = Rules()
+
+    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+        """See `Contender`."""
+        delivery = Delivery(route=Route.EVENTBRIDGE, received_at=utc_now(), deadline=Deadline(60))
+        result = handle_stripe_event(
+            envelope["detail"], delivery, ledger=self._ledger, rules=self._rules
+        )
+        if result.outcome is not Outcome.SETTLED:
+            raise RuntimeError(f"not settled but {result.outcome}: {result.reason}")
+
+    def close(self) -> None:
+        """See `Contender`."""
+        self._ledger.close()
+
+
+class OursWhole:
+    """The EventBridge handler as Lambda calls it, with its logs and metrics (written nowhere)."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        os.environ.update(environment(settings))
+        from eventbridge_handler import handler
+        from settlement.application import application, telemetry
+
+        application.cache_clear()
+        telemetry.cache_clear()
+        self._handler, self._application = handler, application
+        self._nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        with redirect_stdout(self._nowhere):
+            telemetry()
+
+    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+        """See `Contender`."""
+        with redirect_stdout(self._nowhere):
+            answer = self._handler(envelope, Context())
+        if answer["outcome"] != Outcome.SETTLED:
+            raise RuntimeError(f"not settled but {answer}")
+
+    def close(self) -> None:
+        """See `Contender`."""
+        self._application().ledger.close()
+        self._nowhere.close()
+
+
+class Naive:
+    """The conversation of `naive_handler`, without its imports."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._connection = naive_handler.connect(
+            settings.host, settings.port, database=settings.name, user=USER, password=PASSWORD
+        )
+
+    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+        """See `Contender`."""
+        answer = naive_handler.settle(self._connection, envelope)
+        if answer["outcome"] != "settled":
+            raise RuntimeError(f"not settled but {answer}")
+
+    def close(self) -> None:
+        """See `Contender`."""
+        self._connection.close()
+
+
+class Floor:
+    """Counts the ticket and nothing else: the least that any settlement has to do."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._connection = pymysql.connect(
+            host=settings.host,
+            port=settings.port,
+            database=settings.name,
+            user=USER,
+            password=PASSWORD,
+            charset="utf8mb4",
+            autocommit=True,
+        )
+        self._cursor = self._connection.cursor()
+
+    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+        """See `Contender`."""
+        self._cursor.execute(
+            "UPDATE tickets SET sold_quantity = sold_quantity + 1 WHERE id = %s",
+            (ticket_of(order_id),),
+        )
+
+    def close(self) -> None:
+        """See `Contender`."""
+        self._connection.close()
+
+
+class Context:
+    """What the handler asks of Lambda's context."""
+
+    aws_request_id = "00000000-0000-4000-8000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """A minute, always."""
+        return 60_000
+
+
+def environment(settings: DatabaseSettings) -> dict[str, str]:
+    """The settings as a function's environment."""
+    return {
+        "DB_HOST": settings.host,
+        "DB_PORT": str(settings.port),
+        "DB_NAME": settings.name,
+        "DB_USER": USER,
+        "DB_PASSWORD": PASSWORD,
+        "POWERTOOLS_SERVICE_NAME": "benchmark",
+    }
+
+
+def enter(name: Name, settings: DatabaseSettings) -> Contender:
+    """A new contender, with a connection of its own."""
+    contenders: dict[Name, Any] = {
+        Name.OURS: Ours,
+        Name.NAIVE: Naive,
+        Name.FLOOR: Floor,
+        Name.HANDLER: OursWhole,
+    }
+    contender: Contender = contenders[name](settings)
+    return contender

@@ -1,0 +1,165 @@
+"""A crew of workers that settle orders at the same time, each on its own connection."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from benchmarks.box_office import EventPrinter
+from benchmarks.contenders import enter
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from benchmarks.contenders import Contender, Name
+    from settlement.configuration import DatabaseSettings
+
+
+class Shift(NamedTuple):
+    """What a crew is told to do: worker `n` settles every `step`th order from `first + 2 n` on."""
+
+    contender: Name
+    settings: DatabaseSettings
+    first: int
+    step: int
+    last: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a crew did in one round."""
+
+    seconds: float
+    latencies: list[float]
+    """Seconds an order, in no particular order."""
+    next_order: int
+
+    @property
+    def settled(self) -> int:
+        """Orders settled."""
+        return len(self.latencies)
+
+
+class Crew:
+    """`size` workers: threads of `processes` processes.
+
+    The clients share the machine with the server. Few processes keep their part small; one alone
+    could become the limit of a contender that asks little of the server, and so flatter ours.
+    """
+
+    def __init__(self, size: int, *, processes: int = 2) -> None:
+        self.size = size
+        context = multiprocessing.get_context("fork")
+        self._ends: list[Connection[Any, Any]] = []
+        self._processes = []
+        processes = min(processes, size)
+        for number in range(processes):
+            ours, theirs = context.Pipe()
+            workers = range(number, size, processes)
+            process = context.Process(target=_work, args=(theirs, workers), daemon=True)
+            process.start()
+            theirs.close()
+            self._ends.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in self._ends:
+            with suppress(OSError):  # a process that gave up has closed its end
+                end.send(None)
+        for process in self._processes:
+            process.join(timeout=10)
+            if process.is_alive():
+                process.kill()
+
+    def settle(
+        self,
+        contender: Name,
+        settings: DatabaseSettings,
+        *,
+        first: int,
+        last: int,
+        hot: bool,
+        seconds: float,
+    ) -> Work:
+        """Lets all settle at once, from a common start, until `seconds` have passed.
+
+        Takes orders from `first` to `last` of the hot ticket (odd numbers) or of the others.
+        """
+        start = first + (first % 2 == 0) if hot else first + first % 2
+        for end in self._ends:
+            end.send(Shift(contender, settings, start, 2 * self.size, last, seconds))
+        self._answers()  # all are connected
+        began = time.perf_counter()
+        for end in self._ends:
+            end.send(None)
+        answers = self._answers()
+        elapsed = time.perf_counter() - began
+        latencies = [latency for answer in answers for latency in answer[0]]
+        return Work(elapsed, latencies, max(answer[1] for answer in answers))
+
+    def _answers(self) -> list[Any]:
+        answers = [end.recv() for end in self._ends]
+        for answer in answers:
+            if isinstance(answer, str):
+                raise RuntimeError(f"a worker gave up: {answer}")  # noqa: TRY004 - no wrong type
+        return answers
+
+
+def _work(end: Connection[Any, Any], numbers: range) -> None:
+    """A process's life: shift after shift for its workers, until there is none."""
+    workers = [_Worker(number) for number in numbers]
+    with ThreadPoolExecutor(len(workers)) as pool:
+        while (shift := end.recv()) is not None:
+            try:
+                list(pool.map(_Worker.begin, workers, [shift] * len(workers)))
+                end.send(None)
+                end.recv()
+                done = list(pool.map(_Worker.settle, workers, [shift] * len(workers)))
+            except Exception as error:  # noqa: BLE001 - the crew's leader reports it
+                end.send(f"{type(error).__name__}: {error}")
+                return
+            latencies = [latency for worker_latencies, _ in done for latency in worker_latencies]
+            end.send((latencies, max(next_order for _, next_order in done)))
+
+
+class _Worker:
+    """One connection for each contender, and a way to settle one order after the other."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._printer = EventPrinter()
+        self._contenders: dict[tuple[Name, DatabaseSettings], Contender] = {}
+
+    def begin(self, shift: Shift) -> None:
+        """One order before the clock runs: it connects."""
+        key = (shift.contender, shift.settings)
+        if key not in self._contenders:
+            self._contenders[key] = enter(*key)
+        first = shift.first + 2 * self._number
+        self._contenders[key].settle(first, self._printer.envelope(first))
+
+    def settle(self, shift: Shift) -> tuple[list[float], int]:
+        """Seconds each order took, and the first order that is left."""
+        contender = self._contenders[shift.contender, shift.settings]
+        latencies = []
+        order_id = shift.first + 2 * self._number + shift.step
+        now = time.perf_counter()
+        end = now + shift.seconds
+        while now < end:
+            if order_id > shift.last:
+                raise RuntimeError("no orders are left to settle")
+            envelope = self._printer.envelope(order_id)
+            began = time.perf_counter()
+            contender.settle(order_id, envelope)
+            now = time.perf_counter()
+            latencies.append(now - began)
+            order_id += shift.step
+        return latencies, order_id
