@@ -142,16 +142,24 @@ def test_deadlock_is_run_again(cachao: Cachao) -> None:
     """Against a client that locks ticket before order, and has changed more rows than we have."""
     order = cachao.add_order()
     others = [cachao.add_order() for _ in range(50)]
+    closed_the_circle = threading.Event()
     with ExitStack() as stack:
         holder = stack.enter_context(closing(Holder(cachao, order)))
+
+        def let_the_other_finish(_: float) -> None:
+            closed_the_circle.wait()
+            holder.close()
+
+        stack.callback(closed_the_circle.set)
+        database = stack.enter_context(closing(cachao.database(sleep=let_the_other_finish)))
         with holder.connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE ticket_orders SET paid_at = NOW() WHERE id >= %s", (others[0].id,)
             )
-            database = stack.enter_context(closing(cachao.database(sleep=lambda _: holder.close())))
             result = in_background(lambda: deliver(event_for(order), database))
             cachao.wait_for_lock()
             cursor.execute("SELECT 1 FROM ticket_orders WHERE id = %s FOR UPDATE", (order.id,))
+        closed_the_circle.set()
 
         assert result().outcome is Outcome.SETTLED
     assert_settled_once(cachao, order)
