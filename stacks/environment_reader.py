@@ -16,11 +16,14 @@ def read_environment(name: str, environments: object) -> Environment:
 
     Args:
         name: as in `-c environment=…`.
-        environments: the context value `environments`.
+        environments: the context value `environments`; None leaves every environment as it is
+            in `environments.py`.
 
     Raises:
         ValueError: there is no such environment, it has no such field, or a value of another type.
     """
+    if environments is None:  # run without the CLI, which is what reads cdk.json
+        environments = {DEV.name: {}, PROD.name: {}}
     known = environments if isinstance(environments, Mapping) else {}
     overrides = known.get(name)
     if not isinstance(overrides, Mapping):

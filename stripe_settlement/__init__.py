@@ -1,9 +1,10 @@
 """Stripe's payment confirmations, settled exactly once: AWS CDK constructs in Python."""
 
 from stripe_settlement.alarm_settings import AlarmSettings
+from stripe_settlement.alarm_texts import AlarmText
 from stripe_settlement.alarm_topic import AlarmTopic
 from stripe_settlement.alarms import SettlementAlarms
-from stripe_settlement.bundling import settlement_code
+from stripe_settlement.bundling import BundlingError, Installer, Precompile, settlement_code
 from stripe_settlement.connection import DatabaseConnection
 from stripe_settlement.dashboard import SettlementDashboard
 from stripe_settlement.event_route import EventRoute
@@ -25,14 +26,18 @@ from stripe_settlement.webhook_route import WebhookRoute
 
 __all__ = [
     "AlarmSettings",
+    "AlarmText",
     "AlarmTopic",
+    "BundlingError",
     "DatabaseConnection",
     "EventRoute",
     "EventSettings",
     "FailureQueue",
     "FunctionSettings",
+    "Installer",
     "LogSettings",
     "MigrationSettings",
+    "Precompile",
     "QueueSettings",
     "SchemaMigration",
     "SettlementAlarms",

@@ -75,9 +75,12 @@ class TestReading:
         with pytest.raises(ValueError, match=r"'live'; cdk.json knows dev, prod"):
             read_environment("live", {"dev": {}, "prod": {}})
 
-    def test_a_context_without_environments_is_refused(self) -> None:
+    def test_environments_that_are_no_mapping_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"cdk.json knows none"):
-            read_environment("dev", None)
+            read_environment("dev", ["dev"])
+
+    def test_an_app_without_the_cli_has_the_environments_as_they_are_written(self) -> None:
+        assert read_environment("dev", None) == DEV
 
     def test_an_unknown_field_is_refused_with_those_there_are(self) -> None:
         with pytest.raises(ValueError, match=r"environments.dev.email is unknown.*alarm_emails"):

@@ -23,14 +23,18 @@ def test_all_is_sorted_and_names_each_export_once() -> None:
 def test_all_holds_every_construct_and_every_settings_class() -> None:
     assert set(stripe_settlement.__all__) == {
         "AlarmSettings",
+        "AlarmText",
         "AlarmTopic",
+        "BundlingError",
         "DatabaseConnection",
         "EventRoute",
         "EventSettings",
         "FailureQueue",
         "FunctionSettings",
+        "Installer",
         "LogSettings",
         "MigrationSettings",
+        "Precompile",
         "QueueSettings",
         "SchemaMigration",
         "SettlementAlarms",
