@@ -38,7 +38,8 @@ class Contest:
         self._rounds = rounds
         self._seconds = seconds
         self._progress = progress
-        self._next_order = 1
+        self._next_orders = {True: 1, False: 2}
+        """Of the hot ticket, and of the others."""
         self._settled = 0
 
     def hold(self, way: Distance) -> None:
@@ -87,13 +88,12 @@ class Contest:
         work = crew.settle(
             name,
             self._office.settings(port),
-            first=self._next_order,
+            first=self._next_orders[hot],
             last=self._last_order,
-            hot=hot,
             seconds=seconds,
         )
         if name is not Name.FLOOR:  # which settles no order: the next may have these
-            self._next_order = work.next_order
+            self._next_orders[hot] = work.next_order
             self._settled += work.settled + crew.size  # each began with one that is not timed
         return work
 

@@ -86,16 +86,14 @@ class Crew:
         *,
         first: int,
         last: int,
-        hot: bool,
         seconds: float,
     ) -> Work:
         """Lets all settle at once, from a common start, until `seconds` have passed.
 
-        Takes orders from `first` to `last` of the hot ticket (odd numbers) or of the others.
+        Takes every second order from `first` on, up to `last`: see `BoxOffice`.
         """
-        start = first + (first % 2 == 0) if hot else first + first % 2
         for end in self._ends:
-            end.send(Shift(contender, settings, start, 2 * self.size, last, seconds))
+            end.send(Shift(contender, settings, first, 2 * self.size, last, seconds))
         self._answers()  # all are connected
         began = time.perf_counter()
         for end in self._ends:

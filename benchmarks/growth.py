@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from local.mariadb import MariaDBServer
 
 FEW, MANY = 1_000, 1_000_000
-BATCH = 20
+SMALL_DATABASES = 3
+TO_SETTLE = 800
+"""Orders of each small database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Growth:
     few_seconds: float
     many_seconds: float
     orders_settled: int
-    """In each of the two databases."""
+    """Among few, and as many among many."""
 
     @property
     def ratio(self) -> float:
@@ -35,35 +37,54 @@ class Growth:
         return self.many_seconds / self.few_seconds
 
 
-def measure(server: MariaDBServer, *, many: int, to_settle: int = 800) -> Growth:
-    """Settles in two databases of one server by turns.
+def measure(server: MariaDBServer, *, many: int) -> Growth:
+    """Settles by turns in small databases and in a large one, on one server.
 
-    In both, all orders but the last `to_settle` were settled in the past, with their settlements
-    and events: these tables grow as well.
+    In each, all orders but the last were settled in the past, with their settlements and events:
+    these tables grow as well.
     """
-    offices = [
-        BoxOffice(server=server, name=f"growth_{size}", orders=size, history=size - to_settle)
-        for size in (FEW, many)
-    ]
-    printer = EventPrinter()
-    latencies: list[list[float]] = [[], []]
-    for office in offices:
-        office.open()
-    with closing(Ours(offices[0].settings())) as few, closing(Ours(offices[1].settings())) as much:
-        contenders = (few, much)
-        for first in range(0, to_settle, BATCH):
-            for office, contender, seconds in zip(offices, contenders, latencies, strict=True):
-                for number in range(first, first + BATCH):
-                    order_id = office.history + 1 + number
-                    envelope = printer.envelope(order_id)
-                    began = time.perf_counter()
-                    contender.settle(order_id, envelope)
-                    seconds.append(time.perf_counter() - began)
-    few_seconds, many_seconds = (statistics.median(seconds[BATCH:]) for seconds in latencies)
+    large = BoxOffice(
+        server=server, name="growth_many", orders=many, history=many - SMALL_DATABASES * TO_SETTLE
+    )
+    large.open()
+    few, much = [], []
+    for number in range(SMALL_DATABASES):
+        small = BoxOffice(
+            server=server, name=f"growth_few_{number}", orders=FEW, history=FEW - TO_SETTLE
+        )
+        small.open()
+        with (
+            closing(_Till(small, small.history + 1)) as little_till,
+            closing(_Till(large, large.history + 1 + number * TO_SETTLE)) as large_till,
+        ):
+            for _ in range(TO_SETTLE):
+                few.append(little_till.settle())
+                much.append(large_till.settle())
     return Growth(
         few_orders=FEW,
         many_orders=many,
-        few_seconds=few_seconds,
-        many_seconds=many_seconds,
-        orders_settled=to_settle,
+        few_seconds=statistics.median(few),
+        many_seconds=statistics.median(much),
+        orders_settled=len(few),
     )
+
+
+class _Till:
+    """Settles one order after the other over one connection."""
+
+    def __init__(self, office: BoxOffice, first: int) -> None:
+        self._contender = Ours(office.settings())
+        self._printer = EventPrinter()
+        self._next = first
+
+    def settle(self) -> float:
+        """The seconds it took."""
+        envelope = self._printer.envelope(self._next)
+        began = time.perf_counter()
+        self._contender.settle(self._next, envelope)
+        took = time.perf_counter() - began
+        self._next += 1
+        return took
+
+    def close(self) -> None:
+        self._contender.close()

@@ -38,17 +38,23 @@ class _Link:
         self.client = client
         self.server = server
         self.open = True
+        self.finished: set[socket.socket] = set()
+        """The ends that were told that the other has closed."""
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             end.settimeout(_SEND_SECONDS)
 
-    def close(self) -> None:
-        self.open = False
+    def cut(self) -> None:
+        """An abortive close (RST): what a connection that breaks looks like to both ends."""
         for end in (self.client, self.server):
-            # An abortive close (RST): what a connection that breaks looks like to both ends.
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            end.close()
+        self.close()
+
+    def close(self) -> None:
+        self.open = False
+        self.client.close()
+        self.server.close()
 
 
 class _Parcel(NamedTuple):
@@ -103,8 +109,7 @@ class DelayingProxy:
     def cut_all(self) -> None:
         """Breaks every open connection, at both ends. New ones are taken."""
         with self._lock:
-            # A link whose two ends have both closed is known to its last parcels alone.
-            for link in {*self._links.values(), *(parcel.link for parcel in self._parcels)}:
+            for link in set(self._links.values()):
                 self._drop(link)
         self._wake_up.send(b"\0")
 
@@ -150,12 +155,21 @@ class DelayingProxy:
             if not parcel.link.open:
                 continue
             try:
-                parcel.to.sendall(parcel.data)
+                if parcel.data:
+                    parcel.to.sendall(parcel.data)
+                else:
+                    self._finish(parcel.link, parcel.to)
             except OSError:
                 self._drop(parcel.link)
-            if not parcel.data:
-                self._drop(parcel.link)
         return None
+
+    def _finish(self, link: _Link, to: socket.socket) -> None:
+        """Passes one end's close on; once both ends have closed, nothing is left to do."""
+        to.shutdown(socket.SHUT_WR)
+        link.finished.add(to)
+        if len(link.finished) == 2:
+            self._forget(link)
+            link.close()
 
     def _take(self, source: object) -> None:
         if source is self._woken:
@@ -196,10 +210,13 @@ class DelayingProxy:
         self._parcels.append(_Parcel(due, link, to, data))
 
     def _drop(self, link: _Link) -> None:
+        self._forget(link)
+        link.cut()
+
+    def _forget(self, link: _Link) -> None:
         for end in (link.client, link.server):
             if self._links.pop(end, None) and end in self._selector.get_map():
                 self._selector.unregister(end)
-        link.close()
 
 
 def _ask_for_precise_waits() -> None:

@@ -22,6 +22,7 @@ class EchoServer:
     def __init__(self) -> None:
         self.received = b""
         self.answered = threading.Semaphore(0)
+        self.closed = threading.Semaphore(0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -46,6 +47,7 @@ class EchoServer:
                         self.answered.release()
                 except OSError:
                     continue
+            self.closed.release()
 
 
 @pytest.fixture
@@ -146,6 +148,14 @@ def test_bytes_on_their_way_arrive_after_their_sender_has_closed(server: EchoSer
             client.sendall(b"last words")
         server.answered.acquire()
     assert server.received == b"last words"
+
+
+def test_close_of_the_client_is_passed_on_to_the_server(
+    proxy: DelayingProxy, server: EchoServer
+) -> None:
+    with connect(proxy) as client:
+        ask(client, b"any")
+    server.closed.acquire()
 
 
 def test_client_is_turned_away_when_the_server_is_down() -> None:

@@ -1,0 +1,44 @@
+"""All that `make bench` measures, on one page: settlements, the cold start and `cdk synth`.
+
+    python -m benchmarks
+
+Rewrites docs/benchmarks.md and its chart. Ends with 1 under --check when a promise is not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import settlements, synth
+
+SYNTH_ROUNDS = 7
+
+
+def main() -> int:
+    """Measures, prints and writes the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    settlements.add_arguments(parser)
+    parser.set_defaults(write=True)
+    options = parser.parse_args()
+    results = settlements.run(options)
+    settlements.publish(results, options, more=synth_section(1 if options.quick else SYNTH_ROUNDS))
+    return settlements.verdict(results, options)
+
+
+def synth_section(rounds: int) -> str:
+    """What synthesising this app costs, against an empty one."""
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = synth.contestants(Path(folder))
+        synth.measure(pairs, rounds)
+    return f"## Synth\n\n{synth.report(pairs, rounds)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
