@@ -52,9 +52,9 @@ def server(directory: Path | None) -> Iterator[MariaDBServer]:
 class BoxOffice:
     """One database whose orders 1 to `orders` wait to be settled.
 
-    Orders with odd numbers are for the one hot ticket, the others are spread over a thousand. One
-    order in four carries a discount code, one of fifty. The first `history` orders were settled in
-    the past.
+    Orders with odd numbers are for the one hot ticket, the others are spread over a thousand. Of
+    either, one order in four carries a discount code, one of fifty. The first `history` orders were
+    settled in the past.
     """
 
     server: MariaDBServer
@@ -98,7 +98,7 @@ class BoxOffice:
             INSERT INTO ticket_orders (id, ticket_id, discount_code_id, total_amount, currency,
                                        status, stripe_payment_intent_id, paid_at)
             SELECT seq, IF(seq % 2, {HOT_TICKET}, {HOT_TICKET} + 1 + seq % {SPREAD_TICKETS}),
-                   IF(seq % {DISCOUNTED_ONE_IN}, NULL, 1 + seq % {DISCOUNT_CODES}),
+                   IF(seq DIV 2 % {DISCOUNTED_ONE_IN}, NULL, 1 + seq % {DISCOUNT_CODES}),
                    {AMOUNT}, '{CURRENCY}', IF(seq <= {self.history}, 'paid', 'pending'),
                    IF(seq <= {self.history}, CONCAT('pi_', MD5(seq)), NULL),
                    IF(seq <= {self.history}, UTC_TIMESTAMP(6), NULL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ from benchmarks.contenders import Name
 from benchmarks.results import Scene
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from matplotlib.axes import Axes
 
     from benchmarks.results import Results
 
@@ -25,6 +29,29 @@ def page(results: Results, chart_name: str, more: str = "") -> str:
         f"{measured:.2f} ms ({nominal:g} ms)" for nominal, measured in results.distances_ms.items()
     )
     round_trips = ", ".join(f"{name} {count:.2f}" for name, count in results.round_trips.items())
+    conditions = _paragraph(
+        f"""All by PyMySQL. The workers are threads of two processes, each with a connection of its
+        own. MariaDB has its default durability. The spread tickets are {SPREAD_TICKETS:,}; one
+        order in {DISCOUNTED_ONE_IN} carries one of {DISCOUNT_CODES} discount codes. Medians of
+        {results.rounds} rounds of {results.seconds_of_rounds:g} s."""
+    )
+    among = _paragraph(
+        f"""One worker settles {growth.orders_settled:,} orders among {growth.few_orders:,} and as
+        many among {growth.many_orders:,}, by turns, all others settled long ago:
+        {growth.few_seconds * 1000:.2f} ms and {growth.many_seconds * 1000:.2f} ms an order
+        (medians, no distance)."""
+    )
+    starts = _paragraph(
+        f"""From starting Python to the first settled order, interpreter included, compiled files
+        warm, no distance to the database and no TLS: median ms of {cold.rounds} starts, by turns.
+        A bare interpreter takes {cold.bare_interpreter * 1000:.0f} ms of each."""
+    )
+    shape = _paragraph(
+        f"""{machine.date}: {machine.shape}, shared by clients, proxy and server. Writing and
+        syncing half a kilobyte where the database keeps its data takes {machine.sync_ms:g} ms. The
+        load before the run was {machine.load:g}. MariaDB {machine.mariadb}, Python
+        {machine.python}, PyMySQL {machine.pymysql}."""
+    )
     return f"""\
 # Benchmarks
 
@@ -51,10 +78,7 @@ not the figures.**
   autocommit. It counts a ticket and knows of no order.
 - **ours, the whole handler**: `eventbridge_handler.handler` with its logs and metrics.
 
-All by PyMySQL. The workers are threads of two processes, each with a connection of its own. MariaDB
-has its default durability. The spread tickets are {SPREAD_TICKETS:,}; one order in
-{DISCOUNTED_ONE_IN} carries one of {DISCOUNT_CODES} discount codes. Medians of {results.rounds}
-rounds of {results.seconds_of_rounds:g} s.
+{conditions}
 
 | scene | contender | settled/s | p50 ms | p99 ms | times (a) | part of (b) |
 | --- | --- | ---: | ---: | ---: | ---: | ---: |
@@ -66,15 +90,11 @@ Round trips an order (the server's `Questions`): {round_trips}.
 
 ## Among a million orders
 
-One worker settles {growth.orders_settled:,} orders among {growth.few_orders:,} and as many among
-{growth.many_orders:,}, by turns, all others settled long ago: {growth.few_seconds * 1000:.2f} ms
-and {growth.many_seconds * 1000:.2f} ms an order (medians, no distance).
+{among}
 
 ## Cold start
 
-From starting Python to the first settled order, interpreter included, compiled files warm, no
-distance to the database and no TLS: median ms of {cold.rounds} starts, by turns. A bare interpreter
-takes {cold.bare_interpreter * 1000:.0f} ms of each.
+{starts}
 
 | settings | ours | ordinary | ratio |
 | --- | ---: | ---: | ---: |
@@ -87,13 +107,14 @@ for AWS Secrets Manager on 127.0.0.1 (plain HTTP): what differs is the code, not
 {more and more + chr(10) * 2}\
 ## The machine
 
-{machine.date}: {machine.shape}, shared by clients, proxy and server. Writing and syncing half a
-kilobyte where the database keeps its data takes {machine.sync_ms:g} ms. The load before the run was
-{machine.load:g}. MariaDB {machine.mariadb},
-Python {machine.python}, PyMySQL {machine.pymysql}.
+{shape}
 
 Again: `make bench`, or `python -m benchmarks.settlements --help` for this part alone.
 """
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), width=100)
 
 
 def _promise_rows(results: Results) -> str:
@@ -131,42 +152,50 @@ def chart(results: Results, path: Path) -> None:
 
     mpl.use("svg")
     # Text stays text: small, sharp, and the same file from the same figures.
-    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.size": 10})
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.size": 9})
     from matplotlib import pyplot as plt
 
-    scenes = [
-        Scene(delay_ms=1, workers=workers, hot=hot) for workers in (1, 32) for hot in (True, False)
-    ]
-    figure, (rates, starts) = plt.subplots(
-        1, 2, figsize=(11, 4.2), width_ratios=(2, 1), layout="constrained"
-    )
-    for number, (name, colour) in enumerate(COLOURS.items()):
-        heights = [results.rates[scene][name].per_second for scene in scenes]
-        places = [place + (number - 1) * 0.27 for place in range(len(scenes))]
-        bars = rates.bar(places, heights, width=0.25, color=colour, label=name)
-        rates.bar_label(bars, fmt="{:,.0f}", fontsize=8)
-    rates.set_yscale("log")
-    labels = [scene.title.removesuffix(", 1 ms").replace(", ", ",\n") for scene in scenes]
-    rates.set_xticks(range(len(scenes)), labels)
-    rates.set_title("Settlements a second, 1 ms from the database (log scale)", fontsize=10)
-    rates.legend(frameon=False, fontsize=9)
-    cold = results.cold_starts
-    pairs = [("plain\nsettings", cold.plain), ("secrets\nby ARN", cold.by_arn)]
-    for number, (label, colour) in enumerate((("ours", "#2a6fbb"), ("ordinary", "#b0b0b0"))):
-        heights = [
-            (start.ordinary if number else start.ours) * 1000  # in the order of the labels
-            for _, start in pairs
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+    for panel, workers in zip(axes, (1, 32), strict=False):
+        scenes = [
+            results.rates[Scene(delay_ms=1, workers=workers, hot=hot)] for hot in (True, False)
         ]
-        places = [place + (number - 0.5) * 0.4 for place in range(len(pairs))]
-        bars = starts.bar(places, heights, width=0.37, color=colour, label=label)
-        starts.bar_label(bars, fmt="{:.0f}", fontsize=8)
-    starts.set_xticks(range(len(pairs)), [label for label, _ in pairs])
-    starts.set_title("Cold start, ms", fontsize=10)
-    starts.legend(frameon=False, fontsize=9)
-    for axes in (rates, starts):
-        axes.spines[["top", "right"]].set_visible(False)
+        _bars(
+            panel,
+            f"Settlements a second, {workers} worker{'s' * (workers > 1)}, 1 ms away",
+            ("one hot ticket", "spread tickets"),
+            {
+                (name.value, colour): [rates[name].per_second for rates in scenes]
+                for name, colour in COLOURS.items()
+            },
+        )
+    starts = (results.cold_starts.plain, results.cold_starts.by_arn)
+    _bars(
+        axes[2],
+        "Cold start, ms",
+        [start.settings for start in starts],
+        {
+            ("ours", COLOURS[Name.OURS]): [start.ours * 1000 for start in starts],
+            ("ordinary handler", COLOURS[Name.NAIVE]): [start.ordinary * 1000 for start in starts],
+        },
+    )
     figure.savefig(path, format="svg", metadata={"Date": None})
     plt.close(figure)
+
+
+def _bars(
+    panel: Axes, title: str, groups: Sequence[str], series: dict[tuple[str, str], list[float]]
+) -> None:
+    width = 0.84 / len(series)
+    for number, ((label, colour), heights) in enumerate(series.items()):
+        places = [group + (number - (len(series) - 1) / 2) * width for group in range(len(groups))]
+        bars = panel.bar(places, heights, width=width * 0.94, color=colour, label=label)
+        panel.bar_label(bars, fmt="{:,.0f}", fontsize=8)
+    panel.set_xticks(range(len(groups)), groups)
+    panel.set_title(title, fontsize=9)
+    panel.margins(y=0.35)  # room for the legend above the bars
+    panel.legend(frameon=False, fontsize=8, loc="upper left")
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def as_json(results: Results) -> str:

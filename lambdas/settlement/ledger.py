@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from settlement.database import Statement
+from settlement.errors import LedgerUnavailable
 from settlement.outcomes import AnomalyKind, Outcome, Verdict
-from settlement.payments import Anomaly
+from settlement.payments import Anomaly, PaymentState
 
 if TYPE_CHECKING:
     from settlement.database import Database
     from settlement.payments import Payment
     from settlement.service import Delivery
+
+
+OPEN = "open"
 
 
 class MariaDBLedger:
@@ -27,21 +31,22 @@ class MariaDBLedger:
         self, payment: Payment, delivery: Delivery, *, order_may_be_late: bool
     ) -> Verdict | None:
         """See :meth:`settlement.service.Ledger.settle`."""
-        row = self._database.run(
-            _statement("settle_order.sql"),
-            {
-                **_common(payment, delivery),
-                "amount": payment.amount,
-                "currency": payment.currency,
-                "state": payment.state.value,
-            },
-            delivery.deadline,
-        )
-        if row is None:
-            return Verdict(Outcome.SETTLED)
-        verdict, order = row
+        parameters = {
+            **_common(payment, delivery),
+            "amount": payment.amount,
+            "currency": payment.currency,
+            "state": payment.state.value,
+        }
+        if payment.state is PaymentState.PAID:
+            settle = _statement("settle_order.sql")
+            if self._database.run(settle, parameters, delivery.deadline) is None:
+                return Verdict(Outcome.SETTLED)
+        review = _statement("review_order.sql")
+        verdict, order = self._database.run(review, parameters, delivery.deadline) or (OPEN, "")
         if verdict in (Outcome.DUPLICATE, Outcome.AWAITING_PAYMENT):
             return Verdict(Outcome(verdict))
+        if verdict == OPEN:
+            raise LedgerUnavailable(f"order {payment.order_id} changed while it was being settled")
         if verdict == AnomalyKind.UNKNOWN_ORDER and order_may_be_late:
             return None
         return self.record_anomaly(_unsettled(payment, AnomalyKind(verdict), order), delivery)
