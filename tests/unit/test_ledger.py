@@ -1,4 +1,4 @@
-"""What the ledger makes of the database's answers, where no real database can be made to give them."""
+"""What the ledger makes of answers that no real database can be made to give."""
 
 from __future__ import annotations
 
