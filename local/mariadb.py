@@ -39,7 +39,7 @@ _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 
 # Kills the server and removes its directory once standard input ends: when this process is gone.
-_WATCHDOG: Final = 'cat >/dev/null; kill -KILL "$1" 2>/dev/null; rm -rf -- "$2"'
+_WATCHDOG: Final = 'read -r _; kill -KILL "$1" 2>/dev/null; exec rm -rf -- "$2"'
 
 
 class MariaDBError(RuntimeError):
