@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from settlement.clock import Deadline
-from settlement.outcomes import Outcome, Route
+from settlement.outcomes import AnomalyKind, Outcome, Route
 from tests.support.cachao import Holder, deliver, event_for
 
 if TYPE_CHECKING:
@@ -237,6 +237,41 @@ def test_delivery_waits_for_the_one_that_settles_the_same_order(cachao: Cachao) 
         assert settling.result().outcome is Outcome.SETTLED
         assert waiting.result().outcome is Outcome.DUPLICATE
     assert cachao.counters(order) == (2, 1)
+
+
+def test_news_of_an_unpaid_session_waits_for_the_settlement(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, order)))
+        first, second = (stack.enter_context(closing(cachao.database())) for _ in range(2))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        settling = pool.submit(deliver, event_for(order, payment="a"), first)
+        cachao.wait_for_lock(1)
+        unpaid = event_for(order, payment="b", payment_status="unpaid")
+        noting = pool.submit(deliver, unpaid, second)
+        cachao.wait_for_lock(2)
+        holder.close()
+
+        assert settling.result().outcome is Outcome.SETTLED
+        assert noting.result().outcome is Outcome.AWAITING_PAYMENT
+    assert cachao.status(order) == "paid"
+
+
+def test_order_that_is_being_cancelled_is_waited_for(cachao: Cachao) -> None:
+    order = cachao.add_order()
+    with ExitStack() as stack:
+        service = stack.enter_context(closing(cachao.admin_connection()))
+        service.begin()
+        with service.cursor() as cursor:
+            cursor.execute("UPDATE ticket_orders SET status = 'cancelled'")
+        database = stack.enter_context(closing(cachao.database()))
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        paying = pool.submit(deliver, event_for(order), database)
+        cachao.wait_for_lock()
+        service.commit()
+
+        assert paying.result().anomaly is AnomalyKind.LATE_PAYMENT
+    assert (cachao.status(order), cachao.counters(order)) == ("cancelled", (0, 0))
 
 
 def test_200_first_deliveries_of_one_event_settle_once(cachao: Cachao) -> None:

@@ -146,6 +146,27 @@ def test_order_reset_by_hand_is_not_settled_again(cachao: Cachao, database: Data
     assert cachao.counters(order) == (2, 1)
 
 
+def test_another_payment_for_an_order_reset_by_hand_is_an_anomaly(
+    cachao: Cachao, database: Database
+) -> None:
+    order = cachao.add_order()
+    deliver(event_for(order, payment="a"), database)
+    cachao.query("UPDATE ticket_orders SET status = 'pending'")
+
+    assert deliver(event_for(order, payment="b"), database).anomaly is AnomalyKind.SECOND_PAYMENT
+    assert cachao.counters(order) == (2, 1)
+
+
+def test_failed_payment_leaves_a_settled_order_alone(cachao: Cachao, database: Database) -> None:
+    order = cachao.add_order()
+    deliver(event_for(order, payment="a"), database)
+    cachao.query("UPDATE ticket_orders SET status = 'pending'")
+
+    deliver(event_for(order, payment="b", type="checkout.session.async_payment_failed"), database)
+
+    assert cachao.status(order) == "pending"
+
+
 @pytest.mark.parametrize("status", ["paid", "refunded", "partially_refunded"])
 def test_payment_from_before_the_ledger_is_a_duplicate(
     cachao: Cachao, database: Database, status: str
@@ -228,6 +249,31 @@ def test_payment_that_names_two_orders_settles_the_first_only(
 
     assert result.anomaly is AnomalyKind.PAYMENT_REUSED
     assert (cachao.status(second), cachao.counters(second)) == ("pending", (0, 0))
+
+
+def test_payment_on_another_order_without_a_settlement_is_not_used_again(
+    cachao: Cachao, database: Database
+) -> None:
+    cachao.add_order(status="paid", payment_intent_id="pi_a")
+    order = cachao.add_order()
+
+    result = deliver(event_for(order, payment="a"), database)
+
+    assert result.anomaly is AnomalyKind.PAYMENT_REUSED
+    assert cachao.status(order) == "pending"
+
+
+def test_settled_payment_is_not_used_again_after_its_order_forgot_it(
+    cachao: Cachao, database: Database
+) -> None:
+    first, order = cachao.add_order(), cachao.add_order()
+    deliver(event_for(first, payment="a"), database)
+    cachao.query("UPDATE ticket_orders SET stripe_payment_intent_id = NULL")
+
+    result = deliver(event_for(order, payment="a", session="cs_b"), database)
+
+    assert result.anomaly is AnomalyKind.PAYMENT_REUSED
+    assert cachao.status(order) == "pending"
 
 
 def test_unpaid_session_marks_its_order_processing(cachao: Cachao, database: Database) -> None:
