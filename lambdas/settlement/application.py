@@ -50,7 +50,7 @@ def deliver(open_envelope: Opener, *, route: Route, context: LambdaContext) -> R
         context: The invocation, for the time it has left.
 
     Returns:
-        The result; ``error`` is set exactly when the delivery is not acknowledged. Never raises.
+        The result; ``error`` is set exactly when the delivery is not acknowledged.
     """
     received_at, started = utc_now(), time.perf_counter()
     delivery = Delivery(

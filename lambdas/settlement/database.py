@@ -83,6 +83,8 @@ _REMEDIES: Mapping[int, Remedy] = {
     # After a failover the connection lives on and its server is read-only.
     ER.OPTION_PREVENTS_STATEMENT: Remedy.RECONNECT,
     ER_READ_ONLY_MODE: Remedy.RECONNECT,
+    # A proxy between us and the server has put another connection behind ours.
+    ER.UNKNOWN_STMT_HANDLER: Remedy.RECONNECT,
     ER.ACCESS_DENIED_ERROR: Remedy.NEW_CREDENTIALS,
 }
 

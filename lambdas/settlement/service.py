@@ -29,7 +29,7 @@ class Delivery:
 
 
 class Ledger(Protocol):
-    """Where outcomes are committed. Each call is one transaction, and safe to run again.
+    """Where outcomes are committed. Each call is safe to make again, whatever became of the last.
 
     Every method raises :class:`~settlement.errors.RetryableError` when it cannot tell that the
     outcome is committed.

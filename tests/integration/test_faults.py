@@ -184,7 +184,7 @@ def test_lock_wait_timeout_leaves_nothing_half_and_is_run_again(cachao: Cachao) 
 
 @pytest.mark.parametrize(
     "code",
-    [1213, 1205, 1020, 1317, 2006, 2013, 1927, 1053, 1040, 1203, 1290, 1836],
+    [1213, 1205, 1020, 1317, 2006, 2013, 1927, 1053, 1040, 1203, 1243, 1290, 1836],
 )
 def test_passing_error_inside_the_transaction_is_run_again(
     shared_server: MariaDBServer, code: int
