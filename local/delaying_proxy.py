@@ -74,7 +74,19 @@ class DelayingProxy:
 
     host: Final = HOST
 
-    def __init__(self, target_host: str, target_port: int, *, one_way_seconds: float = 0.0) -> None:
+    def __init__(
+        self, target_host: str, target_port: int, *, one_way_seconds: float = 0.0, port: int = 0
+    ) -> None:
+        """
+        Args:
+            target_host: of the server.
+            target_port: its TCP port.
+            one_way_seconds: how late each direction is.
+            port: to listen on; 0 for a free one.
+
+        Raises:
+            ValueError: a negative delay.
+        """
         if one_way_seconds < 0:
             raise ValueError(f"A delay is 0 seconds or more: got {one_way_seconds}.")
         self._target = (target_host, target_port)
@@ -85,7 +97,7 @@ class DelayingProxy:
         self._lock = threading.Lock()
         self._stopping = self._stalled = False
         self._lose_request = self._lose_answer = False
-        self._listener = socket.create_server((HOST, 0), backlog=256)
+        self._listener = socket.create_server((HOST, port), backlog=256)
         self._wake_up, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)

@@ -49,7 +49,7 @@ def test_package_alone_starts_no_cdk() -> None:
 
 def test_name_that_is_not_exported_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
-        stripe_settlement.Nothing  # noqa: B018
+        stripe_settlement.Nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_all_holds_every_construct_and_every_settings_class() -> None:

@@ -1,0 +1,195 @@
+"""The local cloud's command line: `python -m local run`, `cloud` and `send`; `make` calls them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import boto3
+import pymysql
+
+from local.box_office import BoxOffice, BoxOfficeError, DatabaseAddress
+from local.cdk import REPOSITORY, CdkError
+from local.cloud import Addresses, LocalCloud, stripe_side
+from local.emulated_aws import EmulatedAWSError, Timing
+from local.mariadb import MariaDBError
+from local.shop_database import NamedDatabase, named_in
+from local.show import Show
+from local.story import Story
+from local.waiting import WaitedInVain, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from local.shop_database import ShopDatabase
+
+OUTPUTS: Final = REPOSITORY / ".local" / "outputs.json"
+TIMING: Final = Timing(alarm_speed=100.0, async_retry_seconds=0.5)
+"""An alarm's five minutes take three seconds; Lambda's first retry comes after half a second."""
+_ORDERS: Final = 5
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; answers its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local",
+        description="A MariaDB and an emulated AWS on free ports of 127.0.0.1, and this "
+        "repository's app deployed into it by the real cdk CLI. All of it goes when it ends.",
+        epilog="DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD name a MariaDB that runs on "
+        "this machine already, instead of a throwaway one: its user must be allowed to create "
+        "tables, and the orders that are made there stay. "
+        "Exit codes: 0 everything came out as it must, 1 something did not, 2 usage, 130 Ctrl-C.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|cloud|send")
+    commands.add_parser("run", help="deploy, play the story of payments and failures, and end")
+    commands.add_parser("cloud", help="deploy, and stay until Ctrl-C")
+    send = commands.add_parser("send", help="pay an order in the cloud that stays")
+    send.add_argument("--order", type=int, default=1, help="the order's number (%(default)s)")
+    send.add_argument(
+        "--route",
+        choices=("eventbridge", "webhook"),
+        default="eventbridge",
+        help="how the news comes (%(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    show = Show()
+    for sign in _ENDING:
+        signal.signal(sign, _end)
+    try:
+        if options.command == "run":
+            return run(show)
+        if options.command == "cloud":
+            return stay(show)
+        return pay(show, options.order, options.route)
+    except (
+        *(BoxOfficeError, CdkError, EmulatedAWSError, MariaDBError, WaitedInVain),
+        *(OSError, ValueError, pymysql.MySQLError),
+    ) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def run(show: Show) -> int:
+    """Play the story. Answers 0 only if every scene came out as it must."""
+    began = time.monotonic()
+    with LocalCloud(database=_database(), timing=TIMING, watch=show.phase) as cloud:
+        show.heading("The story")
+        story = Story(cloud, watch=show.working, played=show.scene)
+        story.play()
+        show.heading("")
+        show.scenes(story.scenes)
+        show.orders(story.orders())
+    show.verdict(story.scenes, seconds=time.monotonic() - began)
+    return 0 if story.as_it_must else 1
+
+
+def stay(show: Show) -> int:
+    """Keep a cloud, with some orders to pay, until Ctrl-C or SIGTERM."""
+    with LocalCloud(database=_database(), timing=TIMING, watch=show.phase) as cloud:
+        first, *_, last = [cloud.box_office.add_order().id for _ in range(_ORDERS)]
+        _write(cloud.addresses)
+        try:
+            show.heading("Running until Ctrl-C")
+            show.addresses(cloud.addresses, str(OUTPUTS.relative_to(REPOSITORY)))
+            show.say(
+                f"Orders {first} to {last} wait to be paid: "
+                f"make send ORDER={first} ROUTE=eventbridge, or ROUTE=webhook"
+            )
+            threading.Event().wait()
+        finally:
+            _remove(cloud.addresses)
+    return 0
+
+
+def pay(show: Show, order_id: int, route: str) -> int:
+    """Pay an order in the running cloud, and show what comes of it.
+
+    Sent twice, it is the same payment twice.
+
+    Raises:
+        ValueError: no cloud is running.
+        BoxOfficeError: there is no such order.
+    """
+    addresses = _read()
+    box_office = BoxOffice(
+        DatabaseAddress(
+            host=addresses.db_host,
+            port=addresses.db_port,
+            name=addresses.db_name,
+            user=addresses.db_user,
+            password=addresses.db_password,
+        )
+    )
+    order = box_office.order(order_id)
+    before = box_office.state(order)
+    events = boto3.client(
+        "events",
+        endpoint_url=addresses.endpoint_url,
+        region_name=addresses.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
+    )
+    stripe = stripe_side(addresses, events)
+    event = stripe.paid(order)
+    if route == "webhook":
+        answer = stripe.post(event)
+        show.say(f"The webhook answered {answer.status} {answer.outcome}.")
+    else:
+        stripe.publish(event)
+        show.say("EventBridge took the event.")
+        wait_for(
+            lambda: box_office.state(order).settlements or None,
+            f"order {order_id} to be settled",
+        )
+    after = box_office.state(order)
+    show.say(
+        f"Order {order_id}: {before.status} → {after.status}, "
+        f"sold {before.sold} → {after.sold}, code used {before.used} → {after.used}, "
+        f"settled by {after.route or 'nothing'}."
+    )
+    return 0 if after.settlements == 1 else 1
+
+
+def _database() -> ShopDatabase | None:
+    named = named_in(os.environ)
+    return NamedDatabase(named) if named else None
+
+
+def _write(addresses: Addresses) -> None:
+    OUTPUTS.parent.mkdir(exist_ok=True)
+    OUTPUTS.touch(mode=0o600)
+    values = asdict(addresses) | addresses.queue_names()
+    OUTPUTS.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _remove(addresses: Addresses) -> None:
+    """Another cloud may have written its own meanwhile."""
+    if OUTPUTS.exists() and _read() == addresses:
+        OUTPUTS.unlink()
+
+
+def _read() -> Addresses:
+    if not OUTPUTS.exists():
+        raise ValueError("No local cloud is running here: start one with `make cloud`.")
+    values = json.loads(OUTPUTS.read_text(encoding="utf-8"))
+    return Addresses(**{field.name: values[field.name] for field in fields(Addresses)})
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave, through every `finally`; an impatient second Ctrl-C must not leave servers behind."""
+    for sign in _ENDING:
+        signal.signal(sign, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""The local cloud: MariaDB, an emulated AWS, and this repository's app, really deployed into it."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
+
+from local.box_office import BoxOffice
+from local.cdk import CdkCli
+from local.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing
+from local.operator_side import OperatorSide
+from local.shop_database import ShopDatabase, ThrowawayDatabase
+from local.stripe_side import StripeSide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from local.cdk import Report
+
+    Watch = Callable[[str], AbstractContextManager[Report]]
+    """Is told what begins, and is left when it ends."""
+
+ENVIRONMENT: Final = "local"
+STACK: Final = f"cachao-payments-{ENVIRONMENT}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where everything is, for whoever wants to try something."""
+
+    stack: str
+    region: str
+    endpoint_url: str
+    """Of the emulated AWS, for AWS_ENDPOINT_URL; any credentials will do."""
+    webhook_url: str
+    event_bus: str
+    """Named after the partner event source."""
+    event_rule_arn: str
+    event_function: str
+    webhook_function: str
+    delivery_dlq_url: str
+    on_failure_queue_url: str
+    webhook_on_failure_queue_url: str
+    topic_arn: str
+    db_host: str
+    db_port: int
+    db_name: str
+    db_user: str
+    db_password: str
+    signing_secret: str
+    """Of the webhook endpoint."""
+
+    def queue_names(self) -> dict[str, str]:
+        """The queues' names, which the address of each one ends in."""
+        return {
+            name.removesuffix("_url"): url.rpartition("/")[2]
+            for name, url in asdict(self).items()
+            if name.endswith("_queue_url") or name.endswith("_dlq_url")
+        }
+
+
+class LocalCloud:
+    """Everything between Stripe and the order, on 127.0.0.1; gone without a trace when it ends.
+
+    with LocalCloud() as cloud:
+        order = cloud.box_office.add_order()
+        cloud.stripe.publish(cloud.stripe.paid(order))
+        cloud.box_office.wait_until(order, "paid")
+    """
+
+    def __init__(
+        self,
+        *,
+        database: ShopDatabase | None = None,
+        timing: Timing | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        """
+        Args:
+            database: the shop's; a throwaway server unless given.
+            timing: how much faster than AWS the emulator's clocks run.
+            watch: told of each part of the start.
+        """
+        self.database: Final = database or ThrowawayDatabase()
+        self.aws: Final = EmulatedAWS(timing=timing)
+        self.addresses: Addresses
+        self.box_office: BoxOffice
+        self.stripe: StripeSide
+        self.operator: OperatorSide
+        self.cdk: CdkCli
+        self._watch: Final = watch or (lambda _what: nullcontext(lambda _done, _total: None))
+        self._signing_secret: Final = f"whsec_{secrets.token_urlsafe(24)}"
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the servers, bootstrap the account, deploy the app.
+
+        Raises:
+            MariaDBError, EmulatedAWSError: a server did not start.
+            CdkError: the app did not deploy.
+        """
+        directory = self._resources.enter_context(
+            tempfile.TemporaryDirectory(prefix="local-cloud-", ignore_cleanup_errors=True)
+        )
+        with self._watch("Start MariaDB"):
+            self._resources.callback(self.database.close)
+            self.database.start()
+            self.box_office = BoxOffice(self.database.address)
+            self.box_office.open()
+        with self._watch("Start the emulated AWS"):
+            self._resources.callback(self.aws.stop)
+            self.aws.start()
+        self.cdk = CdkCli(
+            self.aws.environment(), directory=Path(directory), environment_name=ENVIRONMENT
+        )
+        with self._watch("cdk bootstrap"):
+            self.cdk.bootstrap(ACCOUNT, REGION)
+        with self._watch("cdk deploy") as report:
+            outputs = self.cdk.deploy(STACK, self._parameters(), report=report)
+        self._move_in(outputs)
+
+    def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
+        """`cdk deploy` once more; parameters that are left out keep what they had."""
+        self.cdk.deploy(STACK, parameters or {})
+
+    def destroy(self) -> None:
+        """`cdk destroy`. The servers stay."""
+        self.cdk.destroy(STACK)
+
+    def stop(self) -> None:
+        """End everything and remove what it left."""
+        self._resources.close()
+
+    def _parameters(self) -> dict[str, str]:
+        database = self.database.address
+        return {
+            "DbHost": database.host,
+            "DbPort": str(database.port),
+            "DbName": database.name,
+            "DbUser": database.user,
+            "DbPassword": database.password,
+            "StripeSecretKey": "sk_test_local",  # nothing here calls Stripe's API
+            "StripeWebhookSecret": self._signing_secret,
+        }
+
+    def _move_in(self, outputs: Mapping[str, str]) -> None:
+        database = self.database.address
+        self.addresses = Addresses(
+            stack=STACK,
+            region=REGION,
+            endpoint_url=self.aws.endpoint,
+            webhook_url=local_webhook_url(self.aws.endpoint, outputs["WebhookUrl"]),
+            event_bus=outputs["EventBusName"],
+            event_rule_arn=outputs["EventRuleArn"],
+            event_function=outputs["EventFunctionName"],
+            webhook_function=outputs["WebhookFunctionName"],
+            delivery_dlq_url=outputs["EventDlqUrl"],
+            on_failure_queue_url=outputs["EventOnFailureQueueUrl"],
+            webhook_on_failure_queue_url=outputs["WebhookOnFailureQueueUrl"],
+            topic_arn=outputs["FailureTopicArn"],
+            db_host=database.host,
+            db_port=database.port,
+            db_name=database.name,
+            db_user=database.user,
+            db_password=database.password,
+            signing_secret=self._signing_secret,
+        )
+        self.stripe = stripe_side(self.addresses, self.aws.client("events"))
+        self.operator = OperatorSide(self.aws, stack=STACK, topic_arn=outputs["FailureTopicArn"])
+
+
+def stripe_side(addresses: Addresses, events: object) -> StripeSide:
+    """Stripe, as far as it knows these addresses."""
+    return StripeSide(
+        events=events,
+        event_source=addresses.event_bus,
+        webhook_url=addresses.webhook_url,
+        signing_secret=addresses.signing_secret,
+    )
+
+
+def local_webhook_url(endpoint: str, url: str) -> str:
+    """The webhook where the emulator serves it.
+
+    Args:
+        endpoint: the emulator's.
+        url: the stack's output, https://<api>.execute-api.<region>.amazonaws.com/<stage>/<path>.
+    """
+    parts = urlsplit(url)
+    return f"{endpoint}/_aws/execute-api/{parts.netloc.partition('.')[0]}{parts.path}"

@@ -1,0 +1,155 @@
+"""The operator's side of the local cloud: alarms by mail, logs, queues, and the way back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from local.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.emulated_aws import EmulatedAWS
+
+_LOGGED: Final = "outcome"
+_REDRIVE_SECONDS: Final = 300.0
+
+
+class RedriveError(RuntimeError):
+    """The redrive command did not bring every message home; the message holds what it said."""
+
+
+class OperatorSide:
+    """Sees what a person on call would see, through AWS's own interfaces."""
+
+    def __init__(self, aws: EmulatedAWS, *, stack: str, topic_arn: str) -> None:
+        """
+        Args:
+            aws: where the stack is deployed.
+            stack: its name.
+            topic_arn: of the topic that every alarm is published to.
+        """
+        self._aws = aws
+        self._stack = stack
+        self._sqs = aws.client("sqs")
+        self._logs = aws.client("logs")
+        self._log_groups: dict[str, str] = {}
+        self._inbox: Final = self._subscribe(topic_arn)
+        self._mail: list[Mapping[str, Any]] = []
+
+    def outcomes(self, function: str, event_id: str) -> list[str]:
+        """What came of each delivery of an event so far, as the function's log says.
+
+        Args:
+            function: the function's name.
+            event_id: Stripe's id of the event.
+        """
+        lines = self._logs.get_paginator("filter_log_events").paginate(
+            logGroupName=self._log_group(function)
+        )
+        found = []
+        for page in lines:
+            for entry in page["events"]:
+                with suppress(ValueError):
+                    line = json.loads(entry["message"])
+                    if line.get("event_id") == event_id and _LOGGED in line:
+                        found.append(str(line[_LOGGED]))
+        return found
+
+    def wait_for_outcomes(self, function: str, event_id: str, count: int) -> list[str]:
+        """The outcomes of an event's deliveries, once there are so many.
+
+        Raises:
+            WaitedInVain: there never were.
+        """
+        return wait_for(
+            lambda: found if len(found := self.outcomes(function, event_id)) >= count else None,
+            f"{function} to log {count} outcomes of {event_id}",
+        )
+
+    def waiting(self, queue_url: str) -> int:
+        """How many messages are in a queue, visible or in somebody's hands."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def wait_until_waiting(self, queue_url: str, count: int) -> int:
+        """How many messages are in a queue, once there are so many.
+
+        Raises:
+            WaitedInVain: there never were.
+        """
+        name = queue_url.rpartition("/")[2]
+        return wait_for(
+            lambda: found if (found := self.waiting(queue_url)) == count else None,
+            f"{name} to hold {count} messages",
+        )
+
+    def wait_for_alarm(self, queue_url: str) -> str:
+        """The name of an alarm about this queue that was mailed to the operator.
+
+        Raises:
+            WaitedInVain: no such mail came.
+        """
+        name = queue_url.rpartition("/")[2]
+        return wait_for(lambda: self._alarm_about(name), f"an alarm about {name}", seconds=120.0)
+
+    def redrive(self) -> str:
+        """Run the redrive command on every failure queue of the stack; answers what it printed.
+
+        Raises:
+            RedriveError: it ended with anything but 0.
+        """
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "stripe_settlement.operations"),
+                *("redrive", "--stack", self._stack),
+            ],
+            env=self._aws.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_REDRIVE_SECONDS,
+        )
+        if done.returncode != 0:
+            raise RedriveError(
+                f"redrive ended with exit code {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    def _alarm_about(self, queue_name: str) -> str | None:
+        self._fetch_mail()
+        for mail in self._mail:
+            dimensions = mail.get("Trigger", {}).get("Dimensions", [])
+            about = [value.get("value", value.get("Value")) for value in dimensions]
+            if mail.get("NewStateValue") == "ALARM" and queue_name in about:
+                return str(mail["AlarmName"])
+        return None
+
+    def _fetch_mail(self) -> None:
+        answer = self._sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            self._mail.append(json.loads(json.loads(message["Body"])["Message"]))
+            self._sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
+
+    def _subscribe(self, topic_arn: str) -> str:
+        """A queue stands in for the operator's mailbox: no mail leaves the machine."""
+        url = self._sqs.create_queue(QueueName="operators-inbox")["QueueUrl"]
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        self._aws.client("sns").subscribe(
+            TopicArn=topic_arn, Protocol="sqs", Endpoint=answer["Attributes"]["QueueArn"]
+        )
+        return str(url)
+
+    def _log_group(self, function: str) -> str:
+        if function not in self._log_groups:
+            configuration = self._aws.client("lambda").get_function_configuration(
+                FunctionName=function
+            )
+            self._log_groups[function] = configuration["LoggingConfig"]["LogGroup"]
+        return self._log_groups[function]
