@@ -81,6 +81,7 @@ lint: setup ## Check the format, the style and the types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/update_rds_ca_bundle.py --check
+	$(BIN)/python scripts/update_settings_tables.py --check
 
 .PHONY: format
 format: setup ## Format the code
@@ -102,6 +103,10 @@ deploy: setup ## Deploy ENVIRONMENT=dev|prod
 .PHONY: snapshots
 snapshots: setup ## Accept the synthesised templates as the new snapshots; read the diff
 	$(BIN)/python -m pytest tests/infrastructure/test_snapshots.py --snapshot-update
+
+.PHONY: settings
+settings: setup ## Write the settings tables of the README and docs/settings.md anew
+	$(BIN)/python scripts/update_settings_tables.py
 
 .PHONY: bench
 bench: setup ## Measure settlements, cold start and synth; rewrites docs/benchmarks.md

@@ -207,9 +207,9 @@ class WebhookSettings:
     API Gateway's account-wide CloudWatch role in the account, see `cloud_watch_role`."""
 
     cloud_watch_role: bool = False
-    """Whether to create that role and enter it in the account's settings for this region. Off,
-    because there is one for a whole account: another stack's would be overwritten. Without any,
-    the deployment of a stage with access logs fails; set this, or `access_logs=None`."""
+    """Whether to create API Gateway's account-wide CloudWatch role, for this region. Off, because
+    an account has one: another stack's would be overwritten. Without any, the deployment of a stage
+    with access logs fails; set this, or `access_logs=None`."""
 
     tracing: bool = True
     """X-Ray for the stage, so that a trace begins where the request came in."""

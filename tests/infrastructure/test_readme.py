@@ -1,5 +1,6 @@
-"""The README's example is what another team copies: it is run as it stands there."""
+"""The examples of the README and of the guide to deploying are what others copy: they are run."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,9 +8,11 @@ from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
-from tests.infrastructure.synthesis import new_app, secret_arn
+from tests.infrastructure.synthesis import new_app, payments_stack, secret_arn, template_of
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 EXAMPLE = re.search(r"```python\n(?P<code>.*?)```", README, re.DOTALL)
 
 
@@ -34,3 +37,18 @@ def test_the_construct_takes_fewer_than_ten_lines() -> None:
     assert EXAMPLE is not None
     lines = [line for line in EXAMPLE["code"].splitlines() if "import" not in line and line.strip()]
     assert len(lines) < 10
+
+
+def test_the_guides_environment_leaves_only_the_database_to_the_deployment() -> None:
+    example = re.search(r"```json\n\"prod\": (?P<values>.*?)```", GUIDE, re.DOTALL)
+    assert example is not None
+
+    template = template_of(payments_stack("prod", **json.loads(example["values"])))
+
+    assert template["Parameters"].keys() == {
+        "BootstrapVersion",
+        "DbHost",
+        "DbName",
+        "DbPort",
+        "DbUser",
+    }
