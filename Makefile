@@ -47,7 +47,7 @@ $(VENV)/lambda/.installed: local/lambda_runtime.txt $(VENV)/.installed
 
 node_modules/.installed: package.json package-lock.json $(VENV)/.installed
 	@echo "Installing the cdk CLI into node_modules"
-	@npm ci --no-audit --no-fund --loglevel=error
+	@npm ci --no-update-notifier --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # A database that is named in DB_HOST is used instead.

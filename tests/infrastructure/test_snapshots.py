@@ -49,7 +49,8 @@ def placeholder(reference: object) -> str:
     raise NotImplementedError(f"{reference} in a dashboard")
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+# The local cloud's differs from dev's in the bus alone, and deploys nowhere else.
+@pytest.mark.parametrize("environment", [name for name in ENVIRONMENTS if name != "local"])
 def test_template_is_the_reviewed_one(environment: str, snapshot: SnapshotAssertion) -> None:
     template = readable(environment_template(environment))
     assert template == snapshot(extension_class=JSONSnapshotExtension)

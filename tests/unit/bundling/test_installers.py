@@ -36,6 +36,7 @@ def test_uv_is_preferred() -> None:
 
 def test_pip_is_used_where_uv_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     without("uv", monkeypatch=monkeypatch)
+    monkeypatch.setenv("PATH", "")
 
     installer = find_installer(None)
 
