@@ -1,6 +1,7 @@
 """Both routes, one settlement, one set of alarms."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Final
 
 from aws_cdk import Duration, Stack, Tags
@@ -178,19 +179,36 @@ class StripeSettlement(Construct):
         return ec2.Connections(security_groups=list(self.security_groups))
 
     def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let somebody take messages out of the failure queues and hand them to the functions."""
-        grants = [queue.grant_consume_messages(grantee) for queue in self.failure_queues.values()]
-        return self.grant_invoke(grantee).combine(_combined(grants))
+        """Let somebody run `python -m stripe_settlement.operations redrive` on this stack.
+
+        That is: see what is in the stack and how the functions and the rule hand over failures,
+        take messages out of the failure queues, and hand them to the functions.
+        """
+        stack, functions = Stack.of(self), self._function_arns()
+        # With a star, because whoever asks for a stack by its name does not know its ARN's end.
+        name = f"{stack.stack_name}/*"
+        arn = stack.format_arn(service="cloudformation", resource="stack", resource_name=name)
+        grants = [
+            self.grant_invoke(grantee),
+            *(queue.grant_consume_messages(grantee) for queue in self.failure_queues.values()),
+            self._grant(grantee, "cloudformation:ListStackResources", arn),
+            self._grant(grantee, "events:ListTargetsByRule", self.event_route.rule.rule_arn),
+            self._grant(grantee, "lambda:GetFunctionConfiguration", *functions),
+            self._grant(grantee, "lambda:ListFunctionEventInvokeConfigs", *functions),
+        ]
+        return reduce(lambda all_of_them, each: all_of_them.combine(each), grants)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let somebody hand events to the functions directly, `$LATEST` alone."""
-        functions = [self.event_function, *filter(None, [self.webhook_function])]
+        return self._grant(grantee, "lambda:InvokeFunction", *self._function_arns())
+
+    def _grant(self, grantee: iam.IGrantable, action: str, *resource_arns: str) -> iam.Grant:
         return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["lambda:InvokeFunction"],
-            resource_arns=[function.function.function_arn for function in functions],
-            scope=self,
+            grantee=grantee, actions=[action], resource_arns=list(resource_arns), scope=self
         )
+
+    def _function_arns(self) -> list[str]:
+        return [each.function.function_arn for each in self._functions().values()]
 
     def metric(
         self,
@@ -380,10 +398,3 @@ class StripeSettlement(Construct):
         iam.PermissionsBoundary.of(self).apply(boundary)
         if self.migration is not None:
             self.migration.apply_permissions_boundary_to_trigger(boundary)
-
-
-def _combined(grants: Sequence[iam.Grant]) -> iam.Grant:
-    first, *others = grants
-    for grant in others:
-        first = first.combine(grant)
-    return first

@@ -1,6 +1,7 @@
 """Behind every alarm stands an entry that helps at 3 a.m.: no dead link, no name that is gone."""
 
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -9,6 +10,9 @@ from settlement import errors
 from settlement.outcomes import AnomalyKind
 from stripe_settlement import alarm_texts
 from stripe_settlement.alarm_texts import AlarmText
+from stripe_settlement.operations import command_line
+from stripe_settlement.operations.command_line import ExitCode
+from stripe_settlement.operations.reasons import ADVICE
 from tests.infrastructure import runbook
 from tests.infrastructure.environment_templates import environment_template
 
@@ -66,3 +70,22 @@ def test_every_error_a_delivery_can_end_in_is_explained() -> None:
 def test_shell_reads_what_the_operator_copies(script: str) -> None:
     read = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
     assert (read.returncode, read.stderr) == (0, "")
+
+
+def test_every_reason_a_redrive_keeps_a_message_for_is_explained() -> None:
+    rows = re.findall(r"^\| (`.+?`) \|", runbook.TEXT, re.MULTILINE)
+    explained = set(re.findall(r"`([^`]+)`", " ".join(rows)))
+    assert explained >= ADVICE.keys()
+
+
+def test_every_exit_code_of_a_redrive_is_explained() -> None:
+    explained = set(re.findall(r"^\| `(\d+)` \|", runbook.TEXT, re.MULTILINE))
+    assert explained == {str(code.value) for code in ExitCode}
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"python -m stripe_settlement\.operations ([^#\n]+)", runbook.TEXT)
+)
+def test_every_redrive_the_operator_copies_can_be_typed(command: str) -> None:
+    asked = command_line.parser().parse_args(shlex.split(command))
+    assert asked.command == "redrive"

@@ -376,6 +376,51 @@ class TestItOffers:
         for part in ("StripeEventBridgeHandler", "StripePaymentFunction"):
             assert find_id(template, "AWS::Lambda::Function", part) in text
 
+    def test_a_grant_to_redrive_that_is_all_the_command_needs_and_no_more(
+        self, stack: Stack
+    ) -> None:
+        operator = iam.Role(stack, "Operator", assumed_by=iam.AccountRootPrincipal())
+        settle(stack).grant_redrive(operator)
+
+        policy = find(template_of(stack), "AWS::IAM::Policy", "Operator")["PolicyDocument"]
+        actions: set[str] = set()
+        for statement in policy["Statement"]:
+            asked = statement["Action"]
+            actions |= {asked} if isinstance(asked, str) else set(asked)
+        assert actions == {
+            "cloudformation:ListStackResources",
+            "events:ListTargetsByRule",
+            "lambda:GetFunctionConfiguration",
+            "lambda:InvokeFunction",
+            "lambda:ListFunctionEventInvokeConfigs",
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:GetQueueUrl",
+            "sqs:ReceiveMessage",
+        }
+
+    def test_a_grant_to_redrive_that_ends_at_this_stack_and_its_parts(self, stack: Stack) -> None:
+        operator = iam.Role(stack, "Operator", assumed_by=iam.AccountRootPrincipal())
+        settle(stack).grant_redrive(operator)
+
+        policy = find(template_of(stack), "AWS::IAM::Policy", "Operator")["PolicyDocument"]
+        stars = [each for each in policy["Statement"] if "*" in str(each["Resource"])]
+        [listing] = stars
+        assert listing["Action"] == "cloudformation:ListStackResources"
+        assert listing["Resource"]["Fn::Join"][1][-1].endswith(f":stack/{stack.stack_name}/*")
+
+    @pytest.mark.parametrize("webhook", [True, False])
+    def test_a_grant_to_redrive_into_the_routes_there_are(
+        self, stack: Stack, webhook: bool
+    ) -> None:
+        operator = iam.Role(stack, "Operator", assumed_by=iam.AccountRootPrincipal())
+        settings = SettlementSettings() if webhook else SettlementSettings(webhook=None)
+        settle(stack, settings=settings).grant_redrive(operator)
+
+        text = str(find(template_of(stack), "AWS::IAM::Policy", "Operator"))
+        assert ("StripePaymentFunction" in text) is webhook
+
     def test_a_grant_to_invoke_both_functions_and_nothing_else(self, stack: Stack) -> None:
         operator = iam.Role(stack, "Operator", assumed_by=iam.AccountRootPrincipal())
         settle(stack).grant_invoke(operator)

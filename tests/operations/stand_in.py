@@ -1,0 +1,276 @@
+"""A stack to redrive in: functions that answer as ours do, their queues, and another team's beside.
+
+The functions' outcomes are decided by the tests, through files in a folder that both see.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import textwrap
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.support.events import Json, any_id, any_paid_event, eventbridge_envelope, webhook_request
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.emulated_aws import EmulatedAWS
+
+TIMEOUT = 20
+"""Seconds, of each function."""
+
+BUS = "aws.partner/stripe.com/ed_test"
+
+_FUNCTION = textwrap.dedent('''\
+    """Answers as the real function does: what a test has planned for the event, else `settled`."""
+
+    import json
+    import os
+    import time
+    import uuid
+    from pathlib import Path
+
+    FOLDER = Path(os.environ["FOLDER"])
+
+
+    def handler(event, context):
+        posted = "body" in event
+        stripe_event = json.loads(event["body"]) if posted else event["detail"]
+        event_id = stripe_event["id"]
+        (FOLDER / "calls" / f"{event_id}.{uuid.uuid4().hex}").touch()
+        while (FOLDER / "closed" / event_id).exists():
+            time.sleep(0.01)
+        planned = FOLDER / "planned" / event_id
+        outcome = planned.read_text() if planned.exists() else settle(event_id)
+        if outcome[0].isupper() and not posted:
+            raise type(outcome, (Exception,), {})("the order of jenny.rosen@example.com"
+                if outcome == "KeyError" else "as planned")
+        answer = {"outcome": outcome, "event_id": event_id}
+        if not posted:
+            return answer
+        status = {"retry": 503, "unauthenticated": 400}.get(outcome, 200)
+        return {"statusCode": status, "headers": {}, "body": json.dumps(answer)}
+
+
+    def settle(event_id):
+        try:
+            (FOLDER / "settled" / event_id).touch(exist_ok=False)
+        except FileExistsError:
+            return "duplicate"
+        return "settled"
+''')
+
+
+def _function(handler: str, folder: Path) -> Json:
+    return {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "Handler": handler,
+            "Runtime": "python3.12",
+            "Timeout": TIMEOUT,
+            "Role": "arn:aws:iam::000000000000:role/any",
+            "Code": {"S3Bucket": "code", "S3Key": "function.zip"},
+            "Environment": {"Variables": {"FOLDER": str(folder)}},
+        },
+    }
+
+
+def _on_failure(function: str, queue: str) -> Json:
+    return {
+        "Type": "AWS::Lambda::EventInvokeConfig",
+        "Properties": {
+            "FunctionName": {"Ref": function},
+            "Qualifier": "$LATEST",
+            "DestinationConfig": {
+                "OnFailure": {"Destination": {"Fn::GetAtt": [queue, "Arn"]}},
+            },
+        },
+    }
+
+
+def _rule(function: str, queue: str, **properties: object) -> Json:
+    return {
+        "Type": "AWS::Events::Rule",
+        "Properties": {
+            **properties,
+            "EventPattern": {"source": [BUS]},
+            "Targets": [
+                {
+                    "Id": "Target0",
+                    "Arn": {"Fn::GetAtt": [function, "Arn"]},
+                    "DeadLetterConfig": {"Arn": {"Fn::GetAtt": [queue, "Arn"]}},
+                }
+            ],
+        },
+    }
+
+
+def template(folder: Path) -> Json:
+    """Our part of a stack and, called `Their…`, another team's."""
+    queue = {"Type": "AWS::SQS::Queue"}
+    return {
+        "Resources": {
+            "EventFunction": _function("eventbridge_handler.handler", folder),
+            "WebhookFunction": _function("webhook_handler.handler", folder),
+            "TheirFunction": _function("their_handler.handler", folder),
+            **dict.fromkeys(("Dlq", "OnFailure", "WebhookOnFailure"), queue),
+            **dict.fromkeys(("TheirDlq", "TheirOnFailure", "TheirQueue"), queue),
+            "EventFailures": _on_failure("EventFunction", "OnFailure"),
+            "WebhookFailures": _on_failure("WebhookFunction", "WebhookOnFailure"),
+            "TheirFailures": _on_failure("TheirFunction", "TheirOnFailure"),
+            "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": BUS}},
+            "Rule": _rule("EventFunction", "Dlq", EventBusName={"Ref": "Bus"}),
+            "TheirRule": _rule("TheirFunction", "TheirDlq"),
+        }
+    }
+
+
+def asset() -> bytes:
+    """The functions' zip."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in ("eventbridge_handler", "webhook_handler", "their_handler"):
+            archive.writestr(f"{name}.py", _FUNCTION)
+    return data.getvalue()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Messages of one queue."""
+
+    visible: int
+    hidden: int
+
+
+class StandIn:
+    """The deployed stack, and what its queues hold."""
+
+    def __init__(self, aws: EmulatedAWS, folder: Path) -> None:
+        self.name = "payments"
+        self._folder = folder
+        self._sqs = aws.client("sqs")
+        for each in ("calls", "closed", "planned", "settled"):
+            (folder / each).mkdir()
+        s3, cloudformation = aws.client("s3"), aws.client("cloudformation")
+        s3.create_bucket(
+            Bucket="code", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+        s3.put_object(Bucket="code", Key="function.zip", Body=asset())
+        cloudformation.create_stack(StackName=self.name, TemplateBody=json.dumps(template(folder)))
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName=self.name, WaiterConfig={"Delay": 1}
+        )
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.name)
+        self.ids = {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        }
+        # The code is unpacked once, before several invocations need it at the same moment.
+        aws.client("lambda").invoke(
+            FunctionName=self.ids["EventFunction"],
+            Payload=json.dumps(eventbridge_envelope(any_paid_event())),
+        )
+        events = aws.client("events")
+        self._rule_arn = events.describe_rule(
+            Name=self.ids["Rule"].rpartition("|")[2], EventBusName=BUS
+        )["Arn"]
+
+    def empty(self) -> None:
+        """Forget every message and every plan."""
+        for logical_id, url in self.ids.items():
+            if logical_id.endswith(("Dlq", "OnFailure", "Queue")):
+                self._sqs.purge_queue(QueueUrl=url)
+        for folder in self._folder.iterdir():
+            for each in folder.iterdir():
+                each.unlink()
+
+    def queue_name(self, queue: str) -> str:
+        return str(self.ids[queue]).rpartition("/")[2]
+
+    def function_arn(self, function: str = "EventFunction") -> str:
+        return f"arn:aws:lambda:eu-west-1:000000000000:function:{self.ids[function]}"
+
+    def undelivered(
+        self, *, queue: str = "Dlq", function: str = "EventFunction", **event: Any
+    ) -> str:
+        """An event that EventBridge could not deliver; its id."""
+        stripe_event = any_paid_event(order_id="4711", **event)
+        attributes = {
+            "RULE_ARN": self._rule_arn if queue == "Dlq" else "arn:aws:events:::rule/their-rule",
+            "TARGET_ARN": self.function_arn(function),
+            "ERROR_CODE": "NO_PERMISSIONS",
+            "ERROR_MESSAGE": "The target refused",
+        }
+        self.send(queue, json.dumps(eventbridge_envelope(stripe_event)), **attributes)
+        return str(stripe_event["id"])
+
+    def failed(self, *, queue: str = "OnFailure", function: str = "EventFunction") -> str:
+        """An event that a function kept failing on; its id."""
+        stripe_event = any_paid_event(order_id="4711")
+        posted = function == "WebhookFunction"
+        payload = webhook_request(stripe_event) if posted else eventbridge_envelope(stripe_event)
+        self.send(queue, json.dumps(self.record(payload, function=function)))
+        return str(stripe_event["id"])
+
+    def record(self, payload: Json, *, function: str = "EventFunction") -> Json:
+        """What Lambda puts into an on-failure queue."""
+        return {
+            "version": "1.0",
+            "requestContext": {
+                "requestId": any_id("request"),
+                "functionArn": f"{self.function_arn(function)}:$LATEST",
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": 3,
+            },
+            "requestPayload": payload,
+            "responsePayload": {"errorType": "LedgerUnavailable", "errorMessage": "no connection"},
+        }
+
+    def send(self, queue: str, body: str, **attributes: str) -> None:
+        self._sqs.send_message(
+            QueueUrl=self.ids[queue],
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in attributes.items()
+            },
+        )
+
+    def plan(self, event_id: str, outcome: str) -> None:
+        """What the function answers to an event; a capitalised one is raised as an error."""
+        (self._folder / "planned" / event_id).write_text(outcome)
+
+    def repair(self) -> None:
+        """From now on every event settles."""
+        for plan in (self._folder / "planned").iterdir():
+            plan.unlink()
+
+    def close(self, event_id: str) -> None:
+        """The function does not answer to this event until all are opened."""
+        (self._folder / "closed" / event_id).touch()
+
+    def open_all(self) -> None:
+        for each in (self._folder / "closed").iterdir():
+            each.unlink()
+
+    def calls(self, event_id: str = "") -> int:
+        """How often a function was invoked with an event; with any event by default."""
+        return sum(each.name.startswith(event_id) for each in (self._folder / "calls").iterdir())
+
+    def settled(self) -> set[str]:
+        """The ids of the events that were settled."""
+        return {each.name for each in (self._folder / "settled").iterdir()}
+
+    def counts(self, queue: str) -> Counts:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self.ids[queue], AttributeNames=names)
+        return Counts(*(int(found["Attributes"][name]) for name in names))
+
+    def hide(self, queue: str, *, seconds: int) -> None:
+        """Take a message, as somebody else would."""
+        answer = self._sqs.receive_message(QueueUrl=self.ids[queue], VisibilityTimeout=seconds)
+        assert len(answer["Messages"]) == 1
