@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
@@ -61,7 +59,7 @@ class Addresses:
         return {
             name.removesuffix("_url"): url.rpartition("/")[2]
             for name, url in asdict(self).items()
-            if name.endswith("_queue_url") or name.endswith("_dlq_url")
+            if name.endswith(("_queue_url", "_dlq_url"))
         }
 
 
@@ -116,9 +114,6 @@ class LocalCloud:
             MariaDBError, EmulatedAWSError: a server did not start.
             CdkError: the app did not deploy.
         """
-        directory = self._resources.enter_context(
-            tempfile.TemporaryDirectory(prefix="local-cloud-", ignore_cleanup_errors=True)
-        )
         with self._watch("Start MariaDB"):
             self._resources.callback(self.database.close)
             self.database.start()
@@ -128,7 +123,7 @@ class LocalCloud:
             self._resources.callback(self.aws.stop)
             self.aws.start()
         self.cdk = CdkCli(
-            self.aws.environment(), directory=Path(directory), environment_name=ENVIRONMENT
+            self.aws.environment(), directory=self.aws.directory, environment_name=ENVIRONMENT
         )
         with self._watch("cdk bootstrap"):
             self.cdk.bootstrap(ACCOUNT, REGION)

@@ -166,7 +166,6 @@ class EmulatedAWS:
             # No profile of this user's.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "CDK_DISABLE_CLI_TELEMETRY": "true",
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
         }
@@ -186,6 +185,13 @@ class EmulatedAWS:
                 config=Config(proxies={}, retries={"total_max_attempts": 1}),
             )
         return client
+
+    @property
+    def directory(self) -> Path:
+        """Where others may put what has to go with it. `EmulatedAWSError` unless it has started."""
+        if self._directory is None:
+            raise EmulatedAWSError("The emulated AWS has no directory before start() is called.")
+        return self._directory
 
     def log(self) -> str:
         """What the emulator has written so far. Empty when it is not started."""

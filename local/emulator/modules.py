@@ -1,0 +1,34 @@
+"""MiniStack's modules. They read the environment when they are imported: configure it before.
+
+The only import of MiniStack in this repository, so the only place where mypy meets untyped code.
+"""
+
+from ministack.app import app  # type: ignore[import-untyped]
+from ministack.core import (  # type: ignore[import-untyped]
+    iam_evaluator,
+    lambda_runtime,
+    responses,
+)
+from ministack.services import (  # type: ignore[import-untyped]
+    apigateway_v1,
+    cloudwatch,
+    eventbridge,
+    lambda_svc,
+    secretsmanager,
+    sqs,
+)
+from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
+
+__all__ = [
+    "apigateway_v1",
+    "app",
+    "cloudwatch",
+    "eventbridge",
+    "iam_evaluator",
+    "lambda_runtime",
+    "lambda_svc",
+    "provisioners",
+    "responses",
+    "secretsmanager",
+    "sqs",
+]

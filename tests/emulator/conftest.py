@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.emulated_aws import EmulatedAWS, Timing
+from tests.emulator.account import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RETRY_SECONDS = 0.2
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[EmulatedAWS]:
+    """One emulator, in a hurry: a minute passes in a fifth of a second."""
+    timing = Timing(alarm_speed=300, async_retry_seconds=RETRY_SECONDS)
+    with EmulatedAWS(timing=timing) as aws:
+        yield aws
+
+
+@pytest.fixture(scope="session")
+def account(aws: EmulatedAWS) -> Account:
+    return Account(aws)
