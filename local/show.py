@@ -100,13 +100,14 @@ class Show:
     def orders(self, orders: Sequence[OrderBeforeAndAfter]) -> None:
         """The orders before and after."""
         table = _table("The orders, before and after")
-        for column in ("order", "total", "status", "payment intent", "settled by"):
+        for column in ("order", "role", "total", "status", "payment intent", "settled by"):
             table.add_column(column, no_wrap=True)
         for column in ("sold", "code used"):
             table.add_column(column, justify="right", no_wrap=True)
         for row in orders:
             table.add_row(
                 str(row.order.id),
+                row.role,
                 f"{row.order.amount} {row.order.currency}",
                 f"{row.before.status} → {row.after.status}",
                 row.after.payment_intent or "-",

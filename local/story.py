@@ -49,6 +49,8 @@ class Scene:
 class OrderBeforeAndAfter:
     """One order of the story."""
 
+    role: str
+    """What it is there for."""
     order: Order
     before: OrderState
     after: OrderState
@@ -67,7 +69,7 @@ class Story:
         self._cloud: Final = cloud
         self._watch: Final = watch
         self._played: Final = played
-        self._orders: list[tuple[Order, OrderState]] = []
+        self._orders: list[tuple[str, Order, OrderState]] = []
         self.scenes: Final[list[Scene]] = []
         """What has been played so far."""
 
@@ -89,13 +91,13 @@ class Story:
         """The orders of the story, as they were and as they are."""
         return [
             OrderBeforeAndAfter(
-                order=order, before=before, after=self._cloud.box_office.state(order)
+                role=role, order=order, before=before, after=self._cloud.box_office.state(order)
             )
-            for order, before in self._orders
+            for role, order, before in self._orders
         ]
 
     def _one_payment_by_both_routes(self) -> None:
-        order = self._order(5000)
+        order = self._order("by both routes")
         event = self._cloud.stripe.paid(order)
 
         def by_eventbridge() -> tuple[str, str]:
@@ -110,7 +112,7 @@ class Story:
         self._scene("The same event again", "webhook", f"200 duplicate; {_PAID}", by_webhook)
 
     def _the_webhook_first(self) -> None:
-        order = self._order(2598)
+        order = self._order("webhook first", amount=2598)
         event = self._cloud.stripe.paid(order)
 
         def by_webhook() -> tuple[str, str]:
@@ -127,7 +129,7 @@ class Story:
         )
 
     def _a_payment_that_comes_later(self) -> None:
-        order = self._order(12000)
+        order = self._order("bank debit", amount=12000)
         unpaid = self._cloud.stripe.unpaid(order)
         succeeded = self._cloud.stripe.async_payment_succeeded(order)
 
@@ -144,7 +146,7 @@ class Story:
         self._scene("The bank debit has come", "eventbridge", f"settled; {_PAID}", paid)
 
     def _a_wrong_amount(self) -> None:
-        order = self._order(5000)
+        order = self._order("one cent too little")
         event = self._cloud.stripe.paid(order, amount=4999)
 
         def delivered() -> tuple[str, str]:
@@ -160,7 +162,7 @@ class Story:
         )
 
     def _a_forged_signature(self) -> None:
-        order = self._order(5000)
+        order = self._order("forged signature")
         event = self._cloud.stripe.paid(order)
 
         def posted() -> tuple[str, str]:
@@ -174,7 +176,7 @@ class Story:
         cloud = self._cloud
         queue = cloud.addresses.on_failure_queue_url
         queue_name = queue.rpartition("/")[2]
-        order = self._order(5000)
+        order = self._order("during the outage")
         event = cloud.stripe.paid(order)
 
         def refused() -> tuple[str, str]:
@@ -208,9 +210,9 @@ class Story:
                 "It is back; redrive", "operator", f"settled; {_PAID}; 0 messages left", redriven
             )
 
-    def _order(self, amount: int) -> Order:
+    def _order(self, role: str, *, amount: int = 5000) -> Order:
         order = self._cloud.box_office.add_order(amount=amount)
-        self._orders.append((order, self._cloud.box_office.state(order)))
+        self._orders.append((role, order, self._cloud.box_office.state(order)))
         return order
 
     def _published(self, event: dict[str, object], order: Order) -> str:
