@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD name a MariaDB that runs on "
         "this machine already, instead of a throwaway one: its user must be allowed to create "
         "tables, and the orders that are made there stay. "
-        "Exit codes: 0 everything came out as it must, 1 something did not, 2 usage, 130 Ctrl-C.",
+        "Exit codes: 0 everything came out as it must, or `cloud` was ended by Ctrl-C; 1 something "
+        "did not; 2 usage; 130 Ctrl-C.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|cloud|send")
     commands.add_parser("run", help="deploy, play the story of payments and failures, and end")
@@ -104,7 +106,8 @@ def stay(show: Show) -> int:
                 f"Orders {first} to {last} wait to be paid: "
                 f"make send ORDER={first} ROUTE=eventbridge, or ROUTE=webhook"
             )
-            threading.Event().wait()
+            with suppress(Interrupted):  # how it is meant to end
+                threading.Event().wait()
         finally:
             _remove(cloud.addresses)
     return 0
@@ -184,11 +187,15 @@ def _read() -> Addresses:
     return Addresses(**{field.name: values[field.name] for field in fields(Addresses)})
 
 
+class Interrupted(SystemExit):
+    """Ctrl-C."""
+
+
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
     """Leave, through every `finally`; an impatient second Ctrl-C must not leave servers behind."""
     for sign in _ENDING:
         signal.signal(sign, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+    raise (Interrupted if number == signal.SIGINT else SystemExit)(128 + number)
 
 
 if __name__ == "__main__":
