@@ -1,0 +1,113 @@
+"""Whoever is on call: told by the alarms, looks into the queues, redrives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from local.waiting import wait_for
+
+if TYPE_CHECKING:
+    from local.emulated_aws import EmulatedAWS
+
+REPOSITORY = Path(__file__).parents[2]
+
+Message = dict[str, Any]
+
+
+class OnCall:
+    """Sees what AWS shows, through a queue of its own on the alarms' topic.
+
+    Args:
+        aws: where the stack is.
+        stack: its name, for the redrive command.
+        topic_arn: where the alarms are published.
+    """
+
+    def __init__(self, aws: EmulatedAWS, *, stack: str, topic_arn: str) -> None:
+        self._aws = aws
+        self._stack = stack
+        self._sqs = aws.client("sqs")
+        self._inbox: str = self._sqs.create_queue(QueueName=f"on-call-{uuid4().hex}")["QueueUrl"]
+        attributes = self._sqs.get_queue_attributes(
+            QueueUrl=self._inbox, AttributeNames=["QueueArn"]
+        )
+        aws.client("sns").subscribe(
+            TopicArn=topic_arn,
+            Protocol="sqs",
+            Endpoint=attributes["Attributes"]["QueueArn"],
+        )
+
+    def expect(self, alarm: str) -> None:
+        """Wait until an alarm is not raised, and forget what was told of it before."""
+        wait_for(
+            lambda: True if self.state(alarm) != "ALARM" else None, f"{alarm} not to be raised"
+        )
+        while self._take():
+            pass
+
+    def state(self, alarm: str) -> str:
+        """OK, ALARM or INSUFFICIENT_DATA."""
+        answer = self._aws.client("cloudwatch").describe_alarms(AlarmNames=[alarm])
+        [found] = answer["MetricAlarms"]
+        return str(found["StateValue"])
+
+    def wait_for_alarm(self, alarm: str) -> Message:
+        """What the topic told when the alarm was raised."""
+
+        def told() -> Message | None:
+            return next(
+                (
+                    message
+                    for message in self._take()
+                    if (message["AlarmName"], message["NewStateValue"]) == (alarm, "ALARM")
+                ),
+                None,
+            )
+
+        return wait_for(told, f"the topic to tell of {alarm}", seconds=120)
+
+    def held(self, queue_url: str) -> list[Message]:
+        """The messages that wait in a queue; they stay there."""
+        answer = self._sqs.receive_message(
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=0,
+            MessageAttributeNames=["All"],
+        )
+        return list(answer.get("Messages", []))
+
+    def wait_for_message(self, queue_url: str) -> Message:
+        """The one message that waits in a queue, once there is one."""
+        [message] = wait_for(
+            lambda: self.held(queue_url) or None, f"a message in {queue_url}", seconds=120
+        )
+        return message
+
+    def redrive(self) -> subprocess.CompletedProcess[str]:
+        """The redrive command, as the runbook has it."""
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "stripe_settlement.operations"),
+                *("redrive", "--stack", self._stack),
+            ],
+            cwd=REPOSITORY,
+            env=self._aws.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def _take(self) -> list[Message]:
+        answer = self._sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10)
+        taken = []
+        for message in answer.get("Messages", []):
+            taken.append(json.loads(json.loads(message["Body"])["Message"]))
+            self._sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
+        return taken

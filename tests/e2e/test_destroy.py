@@ -1,0 +1,113 @@
+"""`cdk destroy`, on a second stack in the same account and beside the first one's tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aws_cdk import RemovalPolicy
+
+from local.cloud import local_webhook_url
+from local.stripe_side import Answer, StripeSide
+from stacks.environments import Environment
+from tests.e2e.account import Assembly, resources, synthesise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.cloud import LocalCloud
+    from tests.e2e.account import Resource
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+SECRET = "whsec_of_the_second_stack"
+
+CDKS_OWN = "-AWSCDKTriggerCustomResource"
+"""In the name of CDK's function behind a trigger, whose log group Lambda itself makes: it is in no
+template and so outlives the stack."""
+
+
+class SecondStack:
+    """A deployment of the same service under other names, on the same database."""
+
+    def __init__(
+        self, cloud: LocalCloud, name: str, removal_policy: RemovalPolicy, directory: Path
+    ) -> None:
+        environment = Environment(
+            name=name,
+            livemode=False,
+            resource_prefix=name,
+            event_source_name=f"aws.partner/stripe.com/ed_{name}",
+            database_tls=False,
+            removal_policy=removal_policy,
+        )
+        self._cloud = cloud
+        self._assembly = Assembly(cloud.aws, synthesise(environment, directory), directory)
+
+    def deploy(self) -> StripeSide:
+        database = self._cloud.database.address
+        outputs = self._assembly.deploy(
+            {
+                "DbHost": database.host,
+                "DbPort": str(database.port),
+                "DbName": database.name,
+                "DbUser": database.user,
+                "DbPassword": database.password,
+                "StripeSecretKey": "sk_test_second",
+                "StripeWebhookSecret": SECRET,
+            }
+        )
+        return StripeSide(
+            events=self._cloud.aws.client("events"),
+            event_source=outputs["EventBusName"],
+            webhook_url=local_webhook_url(self._cloud.aws.endpoint, outputs["WebhookUrl"]),
+            signing_secret=SECRET,
+        )
+
+    def destroy(self) -> None:
+        self._assembly.destroy()
+
+
+def life_of(stack: SecondStack, cloud: LocalCloud) -> tuple[set[Resource], set[Resource]]:
+    """What a stack adds to the account, and what is left of it; it settles an order meanwhile."""
+    before = resources(cloud.aws)
+    stripe = stack.deploy()
+    first, second = cloud.box_office.add_order(), cloud.box_office.add_order()
+    assert stripe.post(stripe.paid(first)) == Answer(status=200, outcome="settled")
+    stripe.publish(stripe.paid(second))
+    cloud.box_office.wait_until(second, "paid")
+    added = resources(cloud.aws) - before
+
+    stack.destroy()
+
+    assert [cloud.box_office.state(order).settlements for order in (first, second)] == [1, 1]
+    left = resources(cloud.aws) - before
+    return added, {(kind, name) for kind, name in left if CDKS_OWN not in name}
+
+
+def kinds(found: set[Resource]) -> dict[str, int]:
+    return {kind: sum(of == kind for of, _ in found) for kind, _ in found}
+
+
+def test_destroy_leaves_the_tables_and_nothing_in_the_account(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    stack = SecondStack(cloud, "passing", RemovalPolicy.DESTROY, tmp_path)
+
+    added, left = life_of(stack, cloud)
+
+    assert {"alarm", "API", "bus", "dashboard", "function", "role", "rule", "topic"} <= set(
+        kinds(added)
+    )
+    assert left == set()
+
+
+def test_destroy_keeps_messages_logs_and_secrets_where_they_are_to_be_retained(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    stack = SecondStack(cloud, "lasting", RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE, tmp_path)
+
+    added, left = life_of(stack, cloud)
+
+    assert left <= added
+    assert kinds(left) == {"queue": 3, "log group": 4, "secret": 2}

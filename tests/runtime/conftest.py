@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import itertools
+import sys
+import zipfile
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from aws_cdk import DockerImage
+
+from local.mariadb import MariaDBServer
+from stripe_settlement.asset_recipe import Target
+from stripe_settlement.bundling import Precompile, shipped_source
+from stripe_settlement.local_bundling import LocalBundling, default_cache
+from tests.runtime.function import Function
+from tests.support.cachao import PASSWORD, USER, Cachao
+from tests.support.events import WEBHOOK_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def task_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a deployed function finds in ``LAMBDA_TASK_ROOT``: the asset, through its zip."""
+    made, unpacked = tmp_path_factory.mktemp("asset"), tmp_path_factory.mktemp("task")
+    bundling = LocalBundling(
+        source=shipped_source(),
+        target=Target(
+            python=f"{sys.version_info.major}.{sys.version_info.minor}", machine="x86_64"
+        ),
+        precompile=Precompile.WHEN_POSSIBLE,
+        installer=None,
+        cache=default_cache(),
+    )
+    assert bundling.try_bundle(str(made), image=DockerImage.from_registry("never-run"))
+    archive = unpacked.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for path in made.rglob("*"):
+            # Every file is of 1980, as the CDK's own zips have it.
+            if path.is_file():
+                entry = zipfile.ZipInfo(path.relative_to(made).as_posix())
+                zipped.writestr(entry, path.read_bytes())
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(unpacked)
+    return unpacked
+
+
+@pytest.fixture(scope="session")
+def cachao_of_all() -> Iterator[Cachao]:
+    with MariaDBServer() as server, Cachao(server) as cachao:
+        yield cachao
+
+
+@pytest.fixture
+def cachao(cachao_of_all: Cachao) -> Cachao:
+    """The service's database, empty."""
+    cachao_of_all.clear()
+    return cachao_of_all
+
+
+@pytest.fixture
+def configuration(cachao: Cachao) -> dict[str, str]:
+    """The variables of a function that is configured for the database; a test may change them."""
+    return {
+        "DB_HOST": cachao.server.host,
+        "DB_PORT": str(cachao.server.port),
+        "DB_NAME": cachao.name,
+        "DB_USER": USER,
+        "DB_PASSWORD": PASSWORD,
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "STRIPE_LIVEMODE": "false",
+    }
+
+
+@pytest.fixture
+def start(
+    task_root: Path, configuration: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[..., Function]]:
+    """Start a function: its handler's module, or the whole of ``_HANDLER``."""
+    with ExitStack() as stack:
+        outputs = (tmp_path / f"output-{number}" for number in itertools.count())
+
+        def start_function(handler: str, *, task_root: Path = task_root) -> Function:
+            function = Function(
+                handler if "." in handler else f"{handler}.handler",
+                task_root=task_root,
+                configuration=configuration,
+                output=next(outputs),
+            )
+            return stack.enter_context(function)
+
+        yield start_function
