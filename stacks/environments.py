@@ -93,7 +93,7 @@ class Environment:
     """Whether the API writes them; the account needs API Gateway's CloudWatch role for it."""
 
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
-    """What happens to messages and logs when the stack goes."""
+    """What happens to messages, logs and the secrets it stores when the stack goes."""
 
     def __post_init__(self) -> None:
         for field in ("database_secret_arn", "stripe_secret_arn"):

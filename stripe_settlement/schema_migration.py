@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from aws_cdk import Acknowledgment, Duration, Stack, Validations, triggers
+from aws_cdk import Acknowledgment, CfnResource, Duration, Stack, Validations, triggers
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct, IConstruct
+from aws_cdk import aws_logs as logs
+from constructs import Construct
 
 from stripe_settlement.connection import DatabaseConnection
 from stripe_settlement.database_function import DatabaseFunction
-from stripe_settlement.settings import FunctionSettings, MigrationSettings
+from stripe_settlement.settings import FunctionSettings, LogSettings, MigrationSettings
 
 _HANDLER = "migration_handler.handler"
 _PROVIDER = "AWSCDK.TriggerCustomResourceProviderCustomResourceProvider"
@@ -57,6 +58,7 @@ class SchemaMigration(DatabaseFunction):
             security_groups: by default one is created.
         """
         settings = settings or MigrationSettings()
+        function_settings = function_settings or FunctionSettings()
         super().__init__(
             scope,
             construct_id,
@@ -65,7 +67,7 @@ class SchemaMigration(DatabaseFunction):
             database=database,
             description="Brings the settlement's tables up to date at each deployment",
             settings=replace(
-                function_settings or FunctionSettings(),
+                function_settings,
                 timeout=settings.timeout,
                 reserved_concurrency=None,
             ),
@@ -83,6 +85,7 @@ class SchemaMigration(DatabaseFunction):
             timeout=settings.timeout.plus(_MARGIN),
         )
         """What invokes the function in a deployment, and fails it."""
+        self._keep_the_providers_logs(function_settings.logs)
         self._acknowledge_missing_dlq()
 
     def run_before(self, *scopes: Construct) -> None:
@@ -99,8 +102,24 @@ class SchemaMigration(DatabaseFunction):
             iam.PermissionsBoundary.of(provider).apply(boundary)
 
     @property
-    def _provider(self) -> IConstruct | None:
-        return Stack.of(self).node.try_find_child(_PROVIDER)
+    def _provider(self) -> Construct | None:
+        provider = Stack.of(self).node.try_find_child(_PROVIDER)
+        return provider if isinstance(provider, Construct) else None
+
+    def _keep_the_providers_logs(self, settings: LogSettings) -> None:
+        """Otherwise Lambda makes their group: it never expires, and outlives the stack."""
+        provider = self._provider
+        if provider is None or provider.node.try_find_child("LogGroup") is not None:
+            return
+        group = logs.LogGroup(
+            provider,
+            "LogGroup",
+            retention=settings.retention,
+            removal_policy=settings.removal_policy,
+        )
+        handler = provider.node.find_child("Handler")
+        if isinstance(handler, CfnResource):
+            handler.add_property_override("LoggingConfig.LogGroup", group.log_group_name)
 
     def _acknowledge_missing_dlq(self) -> None:
         Validations.of(self.function).acknowledge(

@@ -3,11 +3,18 @@
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.aws_logs import RetentionDays
 
-from stripe_settlement import MigrationSettings, SchemaMigration, SettlementSettings
+from stripe_settlement import (
+    FunctionSettings,
+    LogSettings,
+    MigrationSettings,
+    SchemaMigration,
+    SettlementSettings,
+)
 from tests.infrastructure.synthesis import (
     any_code,
     any_database,
@@ -65,6 +72,26 @@ class TestTheMigration:
         found = statements(template_of(stack), "SchemaMigration")
         assert set(found) == {"WriteItsOwnLogs", "SendTracesToXRay", "ReadTheDatabaseSecret"}
         assert found["ReadTheDatabaseSecret"]["Resource"] == secret_arn("DatabaseCredentials")
+
+    def test_logs_of_what_invokes_it_expire_and_stay_as_its_own_do(self, stack: Stack) -> None:
+        logs = LogSettings(retention=RetentionDays.ONE_DAY, removal_policy=RemovalPolicy.DESTROY)
+        migration(stack, function_settings=FunctionSettings(logs=logs))
+
+        template = template_of(stack)
+        group_id = find_id(template, "AWS::Logs::LogGroup", "TriggerCustomResourceProvider")
+        group = template["Resources"][group_id]
+        provider = find(template, "AWS::Lambda::Function", "TriggerCustomResourceProvider")
+        assert provider["LoggingConfig"] == {"LogGroup": {"Ref": group_id}}
+        assert group["Properties"]["RetentionInDays"] == 1
+        assert group["DeletionPolicy"] == "Delete"
+
+    def test_second_one_in_a_stack_shares_what_invokes_it(self, stack: Stack) -> None:
+        database = any_database(stack)
+        for name in ("First", "Second"):
+            SchemaMigration(stack, name, code=any_code(), database=database)
+
+        groups = resources(template_of(stack), "AWS::Logs::LogGroup")
+        assert len([name for name in groups if "TriggerCustomResourceProvider" in name]) == 1
 
     def test_runs_before_what_it_is_told(self, stack: Stack) -> None:
         later = sqs.Queue(stack, "Later")
