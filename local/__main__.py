@@ -72,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "cloud":
             return stay(show)
         return pay(show, options.order, options.route)
+    except pymysql.err.OperationalError as error:
+        print(f"The database does not answer; is the cloud still running? {error}", file=sys.stderr)
+        return 1
     except (
         *(BoxOfficeError, CdkError, EmulatedAWSError, MariaDBError, WaitedInVain),
         *(OSError, ValueError, pymysql.MySQLError),
