@@ -6,21 +6,18 @@ import json
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from local.cdk import REPOSITORY
+from local.inbox import Inbox
 from local.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from local.emulated_aws import EmulatedAWS
+    from local.inbox import Alarm
 
 _LOGGED: Final = "outcome"
 _REDRIVE_SECONDS: Final = 300.0
-
-
-class RedriveError(RuntimeError):
-    """The redrive command did not bring every message home; the message holds what it said."""
 
 
 class OperatorSide:
@@ -38,8 +35,8 @@ class OperatorSide:
         self._sqs = aws.client("sqs")
         self._logs = aws.client("logs")
         self._log_groups: dict[str, str] = {}
-        self._inbox: Final = self._subscribe(topic_arn)
-        self._mail: list[Mapping[str, Any]] = []
+        self._inbox: Final = Inbox(aws, topic_arn)
+        self._told: Final[list[Alarm]] = []
 
     def outcomes(self, function: str, event_id: str) -> list[str]:
         """What came of each delivery of an event so far, as the function's log says.
@@ -98,17 +95,14 @@ class OperatorSide:
         name = queue_url.rpartition("/")[2]
         return wait_for(lambda: self._alarm_about(name), f"an alarm about {name}", seconds=120.0)
 
-    def redrive(self) -> str:
-        """Run the redrive command on every failure queue of the stack; answers what it printed.
-
-        Raises:
-            RedriveError: it ended with anything but 0.
-        """
-        done = subprocess.run(
+    def redrive(self) -> subprocess.CompletedProcess[str]:
+        """Run the redrive command, as the runbook has it, on every failure queue of the stack."""
+        return subprocess.run(
             [
                 *(sys.executable, "-m", "stripe_settlement.operations"),
                 *("redrive", "--stack", self._stack),
             ],
+            cwd=REPOSITORY,
             env=self._aws.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -116,35 +110,15 @@ class OperatorSide:
             check=False,
             timeout=_REDRIVE_SECONDS,
         )
-        if done.returncode != 0:
-            raise RedriveError(
-                f"redrive ended with exit code {done.returncode}:\n{done.stdout}{done.stderr}"
-            )
-        return done.stdout
 
     def _alarm_about(self, queue_name: str) -> str | None:
-        self._fetch_mail()
-        for mail in self._mail:
-            dimensions = mail.get("Trigger", {}).get("Dimensions", [])
+        self._told.extend(self._inbox.take())
+        for alarm in self._told:
+            dimensions = alarm["Trigger"].get("Dimensions", [])
             about = [value.get("value", value.get("Value")) for value in dimensions]
-            if mail.get("NewStateValue") == "ALARM" and queue_name in about:
-                return str(mail["AlarmName"])
+            if alarm["NewStateValue"] == "ALARM" and queue_name in about:
+                return str(alarm["AlarmName"])
         return None
-
-    def _fetch_mail(self) -> None:
-        answer = self._sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10)
-        for message in answer.get("Messages", []):
-            self._mail.append(json.loads(json.loads(message["Body"])["Message"]))
-            self._sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
-
-    def _subscribe(self, topic_arn: str) -> str:
-        """A queue stands in for the operator's mailbox: no mail leaves the machine."""
-        url = self._sqs.create_queue(QueueName="operators-inbox")["QueueUrl"]
-        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        self._aws.client("sns").subscribe(
-            TopicArn=topic_arn, Protocol="sqs", Endpoint=answer["Attributes"]["QueueArn"]
-        )
-        return str(url)
 
     def _log_group(self, function: str) -> str:
         if function not in self._log_groups:

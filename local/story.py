@@ -196,9 +196,11 @@ class Story:
 
         def redriven() -> tuple[str, str]:
             cloud.database.start()
-            cloud.operator.redrive()
+            done = cloud.operator.redrive()
             left = cloud.operator.waiting(queue)
             came = f"settled; {self._standing(order)}; {left} messages left"
+            if done.returncode != 0:
+                came = f"exit code {done.returncode}: {done.stdout}{done.stderr}"
             return came, f"settlements: order {order.id}; the queue is empty"
 
         try:

@@ -24,5 +24,5 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="session")
 def on_call(cloud: LocalCloud) -> OnCall:
-    """Who is told by the alarms of the cloud, and redrives."""
-    return OnCall(cloud.aws, stack=cloud.addresses.stack, topic_arn=cloud.addresses.topic_arn)
+    """Who is told by the alarms of the cloud."""
+    return OnCall(cloud.aws, topic_arn=cloud.addresses.topic_arn)

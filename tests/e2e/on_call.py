@@ -1,20 +1,14 @@
-"""Whoever is on call: told by the alarms, looks into the queues, redrives."""
+"""Whoever is on call: told by the alarms, looks into the queues."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
+from local.inbox import Inbox
 from local.waiting import wait_for
 
 if TYPE_CHECKING:
     from local.emulated_aws import EmulatedAWS
-
-REPOSITORY = Path(__file__).parents[2]
 
 Message = dict[str, Any]
 
@@ -24,30 +18,20 @@ class OnCall:
 
     Args:
         aws: where the stack is.
-        stack: its name, for the redrive command.
         topic_arn: where the alarms are published.
     """
 
-    def __init__(self, aws: EmulatedAWS, *, stack: str, topic_arn: str) -> None:
+    def __init__(self, aws: EmulatedAWS, *, topic_arn: str) -> None:
         self._aws = aws
-        self._stack = stack
         self._sqs = aws.client("sqs")
-        self._inbox: str = self._sqs.create_queue(QueueName=f"on-call-{uuid4().hex}")["QueueUrl"]
-        attributes = self._sqs.get_queue_attributes(
-            QueueUrl=self._inbox, AttributeNames=["QueueArn"]
-        )
-        aws.client("sns").subscribe(
-            TopicArn=topic_arn,
-            Protocol="sqs",
-            Endpoint=attributes["Attributes"]["QueueArn"],
-        )
+        self._inbox = Inbox(aws, topic_arn)
 
     def expect(self, alarm: str) -> None:
         """Wait until an alarm is not raised, and forget what was told of it before."""
         wait_for(
             lambda: True if self.state(alarm) != "ALARM" else None, f"{alarm} not to be raised"
         )
-        while self._take():
+        while self._inbox.take():
             pass
 
     def state(self, alarm: str) -> str:
@@ -63,7 +47,7 @@ class OnCall:
             return next(
                 (
                     message
-                    for message in self._take()
+                    for message in self._inbox.take()
                     if (message["AlarmName"], message["NewStateValue"]) == (alarm, "ALARM")
                 ),
                 None,
@@ -87,27 +71,3 @@ class OnCall:
             lambda: self.held(queue_url) or None, f"a message in {queue_url}", seconds=120
         )
         return message
-
-    def redrive(self) -> subprocess.CompletedProcess[str]:
-        """The redrive command, as the runbook has it."""
-        return subprocess.run(
-            [
-                *(sys.executable, "-m", "stripe_settlement.operations"),
-                *("redrive", "--stack", self._stack),
-            ],
-            cwd=REPOSITORY,
-            env=self._aws.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-
-    def _take(self) -> list[Message]:
-        answer = self._sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10)
-        taken = []
-        for message in answer.get("Messages", []):
-            taken.append(json.loads(json.loads(message["Body"])["Message"]))
-            self._sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
-        return taken

@@ -64,9 +64,9 @@ def outage(cloud: LocalCloud, on_call: OnCall) -> Failure:
     finally:
         cloud.database.start()
     during = cloud.box_office.state(order)
-    redriven = on_call.redrive()
+    redriven = cloud.operator.redrive()
     after = cloud.box_office.state(order)
-    again = on_call.redrive()
+    again = cloud.operator.redrive()
     return Failure(
         event=event,
         queue=queue,
@@ -100,9 +100,9 @@ def undeliverable(cloud: LocalCloud, on_call: OnCall) -> Failure:
         during = cloud.box_office.state(order)
     finally:
         cloud.aws.client("lambda").add_permission(**permission)
-    redriven = on_call.redrive()
+    redriven = cloud.operator.redrive()
     after = cloud.box_office.state(order)
-    again = on_call.redrive()
+    again = cloud.operator.redrive()
     return Failure(
         event=event,
         queue=queue,

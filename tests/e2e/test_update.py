@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from local.box_office import DatabaseAddress, Order
     from local.cloud import LocalCloud
-    from tests.e2e.on_call import OnCall
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -68,7 +67,7 @@ def settled_or_held(cloud: LocalCloud, box_office: BoxOffice, orders: list[Order
 
 
 def test_update_loses_and_doubles_no_payment(
-    cloud: LocalCloud, on_call: OnCall, administrator: Administrator
+    cloud: LocalCloud, administrator: Administrator
 ) -> None:
     second = administrator.create_user("cachao_2", "a second password")
     with Traffic(cloud.box_office, cloud.stripe) as traffic:
@@ -85,7 +84,7 @@ def test_update_loses_and_doubles_no_payment(
         lambda: settled_or_held(cloud, box_office, traffic.published),
         "every event to be settled or held",
     )
-    redriven = on_call.redrive()
+    redriven = cloud.operator.redrive()
 
     orders = [*traffic.published, *(order for (order, _), _ in traffic.posted)]
     states = [box_office.state(order) for order in orders]
