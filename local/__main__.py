@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import boto3
@@ -53,8 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|cloud|send")
     commands.add_parser("run", help="deploy, play the story of payments and failures, and end")
-    commands.add_parser("cloud", help="deploy, and stay until Ctrl-C")
+    cloud = commands.add_parser("cloud", help="deploy, and stay until Ctrl-C")
     send = commands.add_parser("send", help="pay an order in the cloud that stays")
+    for command in (cloud, send):
+        command.add_argument(
+            "--outputs",
+            type=Path,
+            default=OUTPUTS,
+            metavar="FILE",
+            help="where the cloud's addresses are written (.local/outputs.json)",
+        )
     send.add_argument("--order", type=int, default=1, help="the order's number (%(default)s)")
     send.add_argument(
         "--route",
@@ -70,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "run":
             return run(show)
         if options.command == "cloud":
-            return stay(show)
-        return pay(show, options.order, options.route)
+            return stay(show, options.outputs)
+        return pay(show, options.order, options.route, options.outputs)
     except pymysql.err.OperationalError as error:
         print(f"The database does not answer; is the cloud still running? {error}", file=sys.stderr)
         return 1
@@ -97,14 +106,17 @@ def run(show: Show) -> int:
     return 0 if story.as_it_must else 1
 
 
-def stay(show: Show) -> int:
-    """Keep a cloud, with some orders to pay, until Ctrl-C or SIGTERM."""
+def stay(show: Show, outputs: Path) -> int:
+    """Keep a cloud, with some orders to pay, until Ctrl-C or SIGTERM.
+
+    Its addresses are in `outputs` as long.
+    """
     with LocalCloud(database=_database(), timing=TIMING, watch=show.phase) as cloud:
         first, *_, last = [cloud.box_office.add_order().id for _ in range(_ORDERS)]
-        _write(cloud.addresses)
+        _write(outputs, cloud.addresses)
         try:
             show.heading("Running until Ctrl-C")
-            show.addresses(cloud.addresses, str(OUTPUTS.relative_to(REPOSITORY)))
+            show.addresses(cloud.addresses, os.path.relpath(outputs))
             show.say(
                 f"Orders {first} to {last} wait to be paid: "
                 f"make send ORDER={first} ROUTE=eventbridge, or ROUTE=webhook"
@@ -112,12 +124,12 @@ def stay(show: Show) -> int:
             with suppress(Interrupted):  # how it is meant to end
                 threading.Event().wait()
         finally:
-            _remove(cloud.addresses)
+            _remove(outputs, cloud.addresses)
     return 0
 
 
-def pay(show: Show, order_id: int, route: str) -> int:
-    """Pay an order in the running cloud, and show what comes of it.
+def pay(show: Show, order_id: int, route: str, outputs: Path) -> int:
+    """Pay an order in the cloud whose addresses are in `outputs`, and show what comes of it.
 
     Sent twice, it is the same payment twice.
 
@@ -125,7 +137,7 @@ def pay(show: Show, order_id: int, route: str) -> int:
         ValueError: no cloud is running.
         BoxOfficeError: there is no such order.
     """
-    addresses = _read()
+    addresses = _read(outputs)
     box_office = BoxOffice(
         DatabaseAddress(
             host=addresses.db_host,
@@ -170,23 +182,23 @@ def _database() -> ShopDatabase | None:
     return NamedDatabase(named) if named else None
 
 
-def _write(addresses: Addresses) -> None:
-    OUTPUTS.parent.mkdir(exist_ok=True)
-    OUTPUTS.touch(mode=0o600)
+def _write(outputs: Path, addresses: Addresses) -> None:
+    outputs.parent.mkdir(exist_ok=True)
+    outputs.touch(mode=0o600)
     values = asdict(addresses) | addresses.queue_names()
-    OUTPUTS.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    outputs.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _remove(addresses: Addresses) -> None:
+def _remove(outputs: Path, addresses: Addresses) -> None:
     """Another cloud may have written its own meanwhile."""
-    if OUTPUTS.exists() and _read() == addresses:
-        OUTPUTS.unlink()
+    if outputs.exists() and _read(outputs) == addresses:
+        outputs.unlink()
 
 
-def _read() -> Addresses:
-    if not OUTPUTS.exists():
+def _read(outputs: Path) -> Addresses:
+    if not outputs.exists():
         raise ValueError("No local cloud is running here: start one with `make cloud`.")
-    values = json.loads(OUTPUTS.read_text(encoding="utf-8"))
+    values = json.loads(outputs.read_text(encoding="utf-8"))
     return Addresses(**{field.name: values[field.name] for field in fields(Addresses)})
 
 

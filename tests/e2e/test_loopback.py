@@ -9,11 +9,10 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.__main__ import OUTPUTS
 from local.waiting import wait_for
 from tests.e2e.processes import alive, family, listening
 
@@ -30,10 +29,15 @@ REPOSITORY = Path(__file__).parents[2]
 class Starter:
     """The command in a terminal of its own, with a directory for temporary files of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], temporary: Path, output: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
         self.process = process
-        self.temporary = temporary
-        self._output = output
+        self.temporary = directory / "tmp"
+        self._output = directory / "output"
+        self._addresses = directory / "addresses.json"
+
+    def addresses(self) -> dict[str, Any]:
+        addresses: dict[str, Any] = json.loads(self._addresses.read_text())
+        return addresses
 
     def wait_until_up(self) -> None:
         def up() -> bool | None:
@@ -44,7 +48,10 @@ class Starter:
 
     def send(self, route: str) -> None:
         """Pay an order, so that the route's function has a process too."""
-        command = [sys.executable, "-m", "local", "send", "--order", "1", "--route", route]
+        command = [
+            *(sys.executable, "-m", "local", "send", "--order", "1", "--route", route),
+            *("--outputs", str(self._addresses)),
+        ]
         done = subprocess.run(
             command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
         )
@@ -61,7 +68,14 @@ def running(directory: Path) -> Iterator[Starter]:
     temporary.mkdir()
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "local", "cloud"],
+            [
+                sys.executable,
+                "-m",
+                "local",
+                "cloud",
+                "--outputs",
+                str(directory / "addresses.json"),
+            ],
             cwd=REPOSITORY,
             # A terminal wide enough for no line to be broken; no database of the caller's.
             env={k: v for k, v in os.environ.items() if not k.startswith("DB_")}
@@ -71,7 +85,7 @@ def running(directory: Path) -> Iterator[Starter]:
             stderr=file,
             start_new_session=True,
         )
-    starter = Starter(process, temporary, output)
+    starter = Starter(process, directory)
     try:
         starter.wait_until_up()
         starter.send("webhook")
@@ -82,21 +96,10 @@ def running(directory: Path) -> Iterator[Starter]:
         process.wait(timeout=60)
 
 
-@pytest.fixture(autouse=True)
-def somebodys_outputs() -> Iterator[None]:
-    """A cloud that somebody has left running here keeps its file."""
-    before = OUTPUTS.read_bytes() if OUTPUTS.exists() else None
-    yield
-    if before is None:
-        OUTPUTS.unlink(missing_ok=True)
-    else:
-        OUTPUTS.write_bytes(before)
-
-
 def test_nothing_of_the_cloud_can_be_reached_from_another_machine(tmp_path: Path) -> None:
     with running(tmp_path) as starter:
         places = listening(starter.family())
-        addresses = json.loads(OUTPUTS.read_text())
+        addresses = starter.addresses()
 
     assert {addresses["db_port"], int(addresses["endpoint_url"].rpartition(":")[2])} <= {
         port for _, port in places

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / ".local" / "outputs.json"
-    monkeypatch.setattr(command_line, "OUTPUTS", path)
-    return path
+def outputs(tmp_path: Path) -> Path:
+    return tmp_path / ".local" / "outputs.json"
 
 
 @pytest.fixture(autouse=True)
@@ -69,39 +67,39 @@ def closed_port() -> int:
 def test_send_without_a_cloud_says_how_to_start_one(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command_line.main(["send"]) == 1
+    assert command_line.main(["send", "--outputs", str(outputs)]) == 1
     assert "start one with `make cloud`" in capsys.readouterr().err
 
 
 def test_send_to_a_cloud_that_was_killed_says_so(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command_line._write(any_addresses(db_port=closed_port()))
-    assert command_line.main(["send"]) == 1
+    command_line._write(outputs, any_addresses(db_port=closed_port()))
+    assert command_line.main(["send", "--outputs", str(outputs)]) == 1
     assert "is the cloud still running?" in capsys.readouterr().err
 
 
 def test_addresses_are_for_their_owner_alone(outputs: Path) -> None:
-    command_line._write(any_addresses())
+    command_line._write(outputs, any_addresses())
     assert outputs.stat().st_mode & 0o777 == 0o600
 
 
 def test_addresses_name_the_queues_too(outputs: Path) -> None:
-    command_line._write(any_addresses())
+    command_line._write(outputs, any_addresses())
     values = json.loads(outputs.read_text())
     assert (values["delivery_dlq"], values["on_failure_queue"]) == ("dlq", "on-failure")
     assert values["webhook_on_failure_queue"] == "webhook-on-failure"
 
 
 def test_cloud_that_ends_takes_its_addresses_with_it(outputs: Path) -> None:
-    command_line._write(any_addresses())
-    command_line._remove(any_addresses())
+    command_line._write(outputs, any_addresses())
+    command_line._remove(outputs, any_addresses())
     assert not outputs.exists()
 
 
 def test_addresses_of_another_cloud_stay(outputs: Path) -> None:
-    command_line._write(any_addresses(db_port=3307))
-    command_line._remove(any_addresses())
+    command_line._write(outputs, any_addresses(db_port=3307))
+    command_line._remove(outputs, any_addresses())
     assert outputs.exists()
 
 
