@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return stay(show, options.outputs)
         return pay(show, options.order, options.route, options.outputs)
     except pymysql.err.OperationalError as error:
-        print(f"The database does not answer; is the cloud still running? {error}", file=sys.stderr)
+        hint = " Is the cloud still running?" if options.command == "send" else ""
+        print(f"The database does not answer: {error}.{hint}", file=sys.stderr)
         return 1
     except (
         *(BoxOfficeError, CdkError, EmulatedAWSError, MariaDBError, WaitedInVain),

@@ -76,7 +76,7 @@ def test_send_to_a_cloud_that_was_killed_says_so(
 ) -> None:
     command_line._write(outputs, any_addresses(db_port=closed_port()))
     assert command_line.main(["send", "--outputs", str(outputs)]) == 1
-    assert "is the cloud still running?" in capsys.readouterr().err
+    assert "Is the cloud still running?" in capsys.readouterr().err
 
 
 def test_addresses_are_for_their_owner_alone(outputs: Path) -> None:
