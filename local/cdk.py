@@ -123,7 +123,8 @@ class CdkCli:
             finally:
                 _end(process)
         if process.returncode != 0:
-            end = "".join(said[-_LAST_LINES:])
+            # Without the roll of what was rolled back: what failed is told after it.
+            end = "".join([line for line in said if not _EVENT.search(line)][-_LAST_LINES:])
             raise CdkError(f"cdk {arguments[0]} ended with exit code {process.returncode}:\n{end}")
 
 

@@ -50,6 +50,13 @@ def test_what_the_cli_said_last_is_in_the_error(script: Script) -> None:
         script("echo 'no such account' >&2; exit 3").bootstrap("000000000000", "eu-west-1")
 
 
+def test_error_leaves_out_each_resource_that_was_rolled_back(script: Script) -> None:
+    line = "stack |  2/68 | 8:04:19 PM | DELETE_COMPLETE | AWS::SQS::Queue | Queue"
+    with pytest.raises(CdkError) as error:
+        script(f"echo '{line}'; echo 'Failed resources: Trigger'; exit 1").deploy("stack", {})
+    assert str(error.value).splitlines()[1:] == ["Failed resources: Trigger"]
+
+
 def test_app_is_run_by_this_interpreter_in_the_environment_named(
     script: Script, tmp_path: Path
 ) -> None:
