@@ -23,8 +23,15 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
+# One at a time, where the system has a lock for it: two calls at once must not install into each other.
+ONE_AT_A_TIME := $(if $(shell command -v flock),flock Makefile)
+
 .PHONY: setup
-setup: $(VENV)/.installed $(VENV)/lambda/.installed node_modules/.installed mariadb ## Install what is missing: Python packages, Node, the cdk CLI, MariaDB
+setup: ## Install what is missing: Python packages, Node, the cdk CLI, MariaDB
+	@$(ONE_AT_A_TIME) $(MAKE) --no-print-directory installed
+
+.PHONY: installed
+installed: $(VENV)/.installed $(VENV)/lambda/.installed node_modules/.installed mariadb
 
 # Node comes from PyPI, pinned like everything else. Its wheel holds npm without the links to it.
 $(VENV)/.installed: requirements-dev.txt
