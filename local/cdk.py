@@ -34,13 +34,19 @@ class CdkCli:
     """Runs the CLI on this repository's app, in an environment of its own."""
 
     def __init__(
-        self, environment: Mapping[str, str], *, directory: Path, environment_name: str
+        self,
+        environment: Mapping[str, str],
+        *,
+        directory: Path,
+        environment_name: str = "local",
+        assembly: Path | None = None,
     ) -> None:
         """
         Args:
             environment: of the CLI's process: the endpoint, region and credentials.
             directory: where it may write: the cloud assembly, the stack's outputs.
             environment_name: as in `-c environment=…`.
+            assembly: what was synthesised already, to be deployed instead of the app.
         """
         # Beside this interpreter is the Node that was installed for the CLI and for jsii.
         path = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", "")))
@@ -51,6 +57,7 @@ class CdkCli:
         }
         self._directory: Final = directory
         self._name: Final = environment_name
+        self._assembly: Final = assembly
 
     def bootstrap(self, account: str, region: str) -> None:
         """`cdk bootstrap`. Away from the app, which would only be synthesised for nothing."""
@@ -93,6 +100,8 @@ class CdkCli:
         self._run(["destroy", stack, *self._app(), "--force"], cwd=REPOSITORY, report=report)
 
     def _app(self) -> list[str]:
+        if self._assembly is not None:
+            return [f"--app={self._assembly}"]
         return [
             f"--app={shlex.join([sys.executable, 'app.py'])}",
             f"--output={self._directory / 'cdk.out'}",

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from local.emulated_aws import EmulatedAWS
     from local.inbox import Alarm
 
-_LOGGED: Final = "outcome"
 _REDRIVE_SECONDS: Final = 300.0
 
 
@@ -53,8 +52,9 @@ class OperatorSide:
             for entry in page["events"]:
                 with suppress(ValueError):
                     line = json.loads(entry["message"])
-                    if line.get("event_id") == event_id and _LOGGED in line:
-                        found.append(str(line[_LOGGED]))
+                    # Lambda's own lines, START and the like, are no JSON.
+                    if isinstance(line, dict) and line.get("event_id") == event_id:
+                        found += [str(line["outcome"])] if "outcome" in line else []
         return found
 
     def wait_for_outcomes(self, function: str, event_id: str, count: int) -> list[str]:

@@ -1,13 +1,8 @@
-"""An AWS account from outside: all that a deployment can leave in it, and a second stack."""
+"""An AWS account from outside: all that a deployment can leave in it, and a second stack's app."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aws_cdk as cdk
 
@@ -16,12 +11,11 @@ from stacks.payments_stack import PaymentsStack
 from tests.infrastructure.synthesis import cdk_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from local.emulated_aws import EmulatedAWS
     from stacks.environments import Environment
-
-CDK = Path(__file__).parents[2] / "node_modules" / ".bin" / "cdk"
 
 Resource = tuple[str, str]
 """Kind and name."""
@@ -71,38 +65,3 @@ def synthesise(environment: Environment, assembly: Path) -> str:
     PaymentsStack(app, name, environment=environment, env=place)
     app.synth()
     return name
-
-
-class Assembly:
-    """A synthesised app, deployed and destroyed by the real cdk CLI."""
-
-    def __init__(self, aws: EmulatedAWS, stack: str, directory: Path) -> None:
-        self._environment = aws.environment()
-        self._stack = stack
-        self._directory = directory
-
-    def deploy(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Answers the stack's outputs."""
-        outputs = self._directory / "outputs.json"
-        values = [f"--parameters={name}={value}" for name, value in parameters.items()]
-        self._cdk("deploy", "--require-approval=never", f"--outputs-file={outputs}", *values)
-        answer: dict[str, Any] = json.loads(outputs.read_text(encoding="utf-8"))
-        return dict(answer[self._stack])
-
-    def destroy(self) -> None:
-        """Returns when the stack is gone."""
-        self._cdk("destroy", "--force")
-
-    def _cdk(self, command: str, *arguments: str) -> None:
-        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        done = subprocess.run(
-            [CDK, command, self._stack, f"--app={self._directory}", "--no-notices", *arguments],
-            env={**self._environment, "PATH": path, "CDK_DISABLE_CLI_TELEMETRY": "true"},
-            cwd=self._directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr

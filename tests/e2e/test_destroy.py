@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_cdk import RemovalPolicy
 
+from local.cdk import CdkCli
 from local.cloud import local_webhook_url
 from local.stripe_side import Answer, StripeSide
 from stacks.environments import Environment
-from tests.e2e.account import Assembly, resources, synthesise
+from tests.e2e.account import resources, synthesise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,11 +39,13 @@ class SecondStack:
             removal_policy=removal_policy,
         )
         self._cloud = cloud
-        self._assembly = Assembly(cloud.aws, synthesise(environment, directory), directory)
+        self._name = synthesise(environment, directory)
+        self._cdk = CdkCli(cloud.aws.environment(), directory=directory, assembly=directory)
 
     def deploy(self) -> StripeSide:
         database = self._cloud.database.address
-        outputs = self._assembly.deploy(
+        outputs = self._cdk.deploy(
+            self._name,
             {
                 "DbHost": database.host,
                 "DbPort": str(database.port),
@@ -51,7 +54,7 @@ class SecondStack:
                 "DbPassword": database.password,
                 "StripeSecretKey": "sk_test_second",
                 "StripeWebhookSecret": SECRET,
-            }
+            },
         )
         return StripeSide(
             events=self._cloud.aws.client("events"),
@@ -61,7 +64,7 @@ class SecondStack:
         )
 
     def destroy(self) -> None:
-        self._assembly.destroy()
+        self._cdk.destroy(self._name)
 
 
 def life_of(stack: SecondStack, cloud: LocalCloud) -> tuple[set[Resource], set[Resource]]:
