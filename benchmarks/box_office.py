@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import ROOT
 from local.mariadb import MariaDBServer, load_service_schema
-from settlement.application import open_database
-from settlement.clock import Deadline
+from settlement.adapters.migrations import migrate
+from settlement.bootstrap import open_database
 from settlement.configuration import DatabaseSettings
-from settlement.migrate import migrate
+from settlement.domain.clock import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,12 +13,12 @@ import pymysql
 
 from benchmarks import naive_handler
 from benchmarks.box_office import PASSWORD, USER, ticket_of
-from settlement.application import open_database
-from settlement.clock import Deadline, utc_now
-from settlement.ledger import MariaDBLedger
-from settlement.outcomes import Outcome, Route
-from settlement.payments import Rules
-from settlement.service import Delivery, handle_stripe_event
+from settlement.adapters.ledger import MariaDBLedger
+from settlement.bootstrap import open_database
+from settlement.domain.clock import Deadline, utc_now
+from settlement.domain.outcomes import Outcome, Route
+from settlement.domain.payments import Rules
+from settlement.domain.service import Delivery, handle_stripe_event
 
 if TYPE_CHECKING:
     from benchmarks.box_office import Json
@@ -71,7 +71,7 @@ class OursWhole:
     def __init__(self, settings: DatabaseSettings) -> None:
         os.environ.update(environment(settings))
         from eventbridge_handler import handler
-        from settlement.application import application, telemetry
+        from settlement.bootstrap import application, telemetry
 
         application.cache_clear()
         telemetry.cache_clear()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from settlement.application import deliver
-from settlement.deliveries import open_eventbridge_envelope
-from settlement.outcomes import Route
+from settlement.adapters.envelopes import open_eventbridge_envelope
+from settlement.bootstrap import deliver
+from settlement.domain.outcomes import Route
 
 if TYPE_CHECKING:
-    from settlement.clock import LambdaContext
+    from settlement.domain.clock import LambdaContext
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, str | None]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from settlement.application import open_database, telemetry
-from settlement.clock import Deadline
+from settlement.adapters.migrations import migrate
+from settlement.bootstrap import open_database, telemetry
 from settlement.configuration import read_database_settings
-from settlement.migrate import migrate
+from settlement.domain.clock import Deadline
 
 if TYPE_CHECKING:
-    from settlement.clock import LambdaContext
+    from settlement.domain.clock import LambdaContext
 
 
 def handler(_event: object, context: LambdaContext) -> dict[str, list[str]]:

@@ -7,16 +7,20 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from settlement.application import deliver
+from settlement.adapters.envelopes import open_webhook_request
+from settlement.adapters.secrets import SecretsManagerSecret
+from settlement.adapters.signatures import (
+    FixedSigningSecrets,
+    SignatureVerifier,
+    StoredSigningSecrets,
+)
+from settlement.bootstrap import deliver
 from settlement.configuration import WebhookSettings, read_webhook_settings
-from settlement.deliveries import open_webhook_request
-from settlement.outcomes import Route
-from settlement.secrets_manager import SecretsManagerSecret
-from settlement.signatures import FixedSigningSecrets, SignatureVerifier, StoredSigningSecrets
+from settlement.domain.outcomes import Route
 
 if TYPE_CHECKING:
-    from settlement.clock import Deadline, LambdaContext
-    from settlement.signatures import SigningSecrets
+    from settlement.adapters.signatures import SigningSecrets
+    from settlement.domain.clock import Deadline, LambdaContext
 
 
 def handler(request: object, context: LambdaContext) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class OperatorSide:
         """Run the redrive command, as the runbook has it, on every failure queue of the stack."""
         return subprocess.run(
             [
-                *(sys.executable, "-m", "stripe_settlement.operations"),
+                *(sys.executable, "-m", "stripe_settlement_cli"),
                 *("redrive", "--stack", self._stack),
             ],
             cwd=REPOSITORY,

@@ -32,8 +32,8 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "MigrationSettings",
         "LogSettings",
     ),
-    "stripe_settlement/alarm_settings.py": ("AlarmSettings",),
-    "stripe_settlement/connection.py": ("DatabaseConnection",),
+    "stripe_settlement/monitoring/alarm_settings.py": ("AlarmSettings",),
+    "stripe_settlement/database.py": ("DatabaseConnection",),
     "stacks/environments.py": ("Environment", "Network"),
 }
 """Which classes are shown, in which order, and where each is written."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from aws_cdk import RemovalPolicy
 
-from stripe_settlement.checks import require_match
+from stripe_settlement._validation import require_match
 
 AT_DEPLOYMENT: Final = "at deployment"
 """Stands in `cdk.json` for a value that becomes a stack parameter without a default: the template

@@ -7,8 +7,8 @@ from aws_cdk import Annotations, CfnOutput, Stack
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from stacks.deployment_parameters import DeploymentParameters
 from stacks.environments import Environment, Network
+from stacks.parameters import DeploymentParameters
 from stripe_settlement import (
     AlarmSettings,
     FunctionSettings,
@@ -18,7 +18,7 @@ from stripe_settlement import (
     StripeSettlement,
     WebhookSettings,
 )
-from stripe_settlement.production import production_objections, refuse
+from stripe_settlement._production import production_objections, refuse
 
 
 class PaymentsStack(Stack):

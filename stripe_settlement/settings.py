@@ -12,8 +12,8 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
-from stripe_settlement.alarm_settings import AlarmSettings
-from stripe_settlement.checks import require_between, require_duration, require_match
+from stripe_settlement._validation import require_between, require_duration, require_match
+from stripe_settlement.monitoring.alarm_settings import AlarmSettings
 
 STRIPE_DETAIL_TYPES = (
     "checkout.session.completed",

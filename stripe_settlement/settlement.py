@@ -17,24 +17,28 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from stripe_settlement.alarm_topic import AlarmTopic
-from stripe_settlement.alarms import SettlementAlarms
-from stripe_settlement.arguments import (
+from stripe_settlement._production import production_objections, refuse
+from stripe_settlement._validation import (
     require_mode,
     require_one_audience,
     require_vpc,
     require_webhook,
 )
-from stripe_settlement.bundling import settlement_code
-from stripe_settlement.connection import DatabaseConnection
-from stripe_settlement.dashboard import SettlementDashboard
-from stripe_settlement.event_route import EventRoute
-from stripe_settlement.function_family import EVENT_FUNCTION, WEBHOOK_FUNCTION, FunctionFamily
-from stripe_settlement.metrics import FIVE_MINUTES, SettlementMetric, settlement_metric
-from stripe_settlement.production import production_objections, refuse
+from stripe_settlement.bundling.code import settlement_code
+from stripe_settlement.database import DatabaseConnection
+from stripe_settlement.functions.settlement_function import SettlementFunction
+from stripe_settlement.functions.settlement_functions import (
+    EVENT_FUNCTION,
+    WEBHOOK_FUNCTION,
+    SettlementFunctions,
+)
+from stripe_settlement.monitoring.alarm_topic import AlarmTopic
+from stripe_settlement.monitoring.alarms import SettlementAlarms
+from stripe_settlement.monitoring.dashboard import SettlementDashboard
+from stripe_settlement.monitoring.metrics import FIVE_MINUTES, SettlementMetric, settlement_metric
+from stripe_settlement.routes.eventbridge import EventRoute
+from stripe_settlement.routes.webhook import WebhookRoute
 from stripe_settlement.settings import SettlementSettings
-from stripe_settlement.settlement_function import SettlementFunction
-from stripe_settlement.webhook_route import WebhookRoute
 
 
 class StripeSettlement(Construct):
@@ -109,7 +113,7 @@ class StripeSettlement(Construct):
         """The service in logs and tags, and the metrics' only dimension."""
         self.security_groups: Final = self._security_groups(vpc, security_groups)
         """Of all functions; empty outside a VPC."""
-        family = FunctionFamily(
+        family = SettlementFunctions(
             scope=self,
             settings=self.settings,
             livemode=livemode,
@@ -179,7 +183,7 @@ class StripeSettlement(Construct):
         return ec2.Connections(security_groups=list(self.security_groups))
 
     def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let somebody run `python -m stripe_settlement.operations redrive` on this stack.
+        """Let somebody run `python -m stripe_settlement_cli redrive` on this stack.
 
         That is: see what is in the stack and how the functions and the rule hand over failures,
         take messages out of the failure queues, and hand them to the functions.

@@ -1,11 +1,10 @@
 """Settle ticket orders from Stripe's payment confirmations, exactly once.
 
-The arrows point inward: handlers → :mod:`~settlement.application` → :mod:`~settlement.service` →
-{:mod:`~settlement.payments`, :mod:`~settlement.outcomes`}. The ledger implements the service's
-protocol. One file imports stripe (:mod:`~settlement.signatures`), one holds a cursor
-(:mod:`~settlement.database`).
+The arrows point inward: handlers → :mod:`~settlement.bootstrap` → {``domain``, ``adapters``}; the
+adapters implement the domain's protocols. One file imports stripe (``adapters/signatures.py``),
+one holds a cursor (``adapters/database.py``).
 """
 
-from settlement.service import handle_stripe_event
+from settlement.domain.service import handle_stripe_event
 
 __all__ = ["handle_stripe_event"]

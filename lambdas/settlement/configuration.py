@@ -12,13 +12,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from settlement.domain.payments import Rules
 from settlement.errors import ConfigurationError
-from settlement.payments import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RDS_CA_BUNDLE = Path(__file__).with_name("rds-global-bundle.pem")
+RDS_CA_BUNDLE = Path(__file__).parent / "certificates" / "rds-global-bundle.pem"
 """Amazon's certificate authorities for RDS ("Using SSL/TLS to encrypt a connection", RDS guide)."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aws_cdk import Duration, Fn
 
-from stripe_settlement.alarm_settings import AlarmSettings
+from stripe_settlement.monitoring.alarm_settings import AlarmSettings
 
 
 def test_settings_are_valid_as_they_are() -> None:

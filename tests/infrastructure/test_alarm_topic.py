@@ -4,7 +4,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_kms as kms
 from aws_cdk.assertions import Annotations, Match, Template
 
-from stripe_settlement.alarm_topic import AlarmTopic
+from stripe_settlement.monitoring.alarm_topic import AlarmTopic
 from tests.infrastructure.synthesis import new_app
 
 THIS_ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}

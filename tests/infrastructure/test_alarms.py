@@ -15,8 +15,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from stripe_settlement.alarm_settings import AlarmSettings
-from stripe_settlement.alarms import SettlementAlarms
+from stripe_settlement.monitoring.alarm_settings import AlarmSettings
+from stripe_settlement.monitoring.alarms import SettlementAlarms
 from stripe_settlement.settings import SettlementSettings
 from tests.infrastructure import runbook
 from tests.infrastructure.environment_templates import ENVIRONMENTS, environment_template

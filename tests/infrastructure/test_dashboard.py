@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Template
 
-from stripe_settlement.dashboard import SettlementDashboard
+from stripe_settlement.monitoring.dashboard import SettlementDashboard
 from tests.infrastructure.physical_names import resolve
 from tests.infrastructure.synthesis import PARTNER_SOURCE, new_app, template_of
 

@@ -8,9 +8,9 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk.assertions import Template
 
-from settlement.outcomes import AnomalyKind
-from settlement.telemetry import OUTCOME_METRICS
-from stripe_settlement.metrics import (
+from settlement.adapters.telemetry import OUTCOME_METRICS
+from settlement.domain.outcomes import AnomalyKind
+from stripe_settlement.monitoring.metrics import (
     ANOMALY_KINDS,
     OUTCOMES,
     SettlementMetric,

@@ -7,19 +7,19 @@ import subprocess
 import pytest
 
 from settlement import errors
-from settlement.outcomes import AnomalyKind
-from stripe_settlement import alarm_texts
-from stripe_settlement.alarm_texts import AlarmText
-from stripe_settlement.operations import command_line
-from stripe_settlement.operations.command_line import ExitCode
-from stripe_settlement.operations.reasons import ADVICE
+from settlement.domain.outcomes import AnomalyKind
+from stripe_settlement.monitoring import alarm_descriptions
+from stripe_settlement.monitoring.alarm_descriptions import AlarmText
+from stripe_settlement_cli import command_line
+from stripe_settlement_cli.command_line import ExitCode
+from stripe_settlement_cli.reasons import ADVICE
 from tests.infrastructure import runbook
 from tests.infrastructure.environment_templates import environment_template
 
 
 def test_each_alarm_has_an_entry_and_no_other_is_there() -> None:
-    texts = [text for text in vars(alarm_texts).values() if isinstance(text, AlarmText)]
-    queues = (alarm_texts.ON_FAILURE_QUEUE, alarm_texts.STRIPE_EVENT_DLQ)
+    texts = [text for text in vars(alarm_descriptions).values() if isinstance(text, AlarmText)]
+    queues = (alarm_descriptions.ON_FAILURE_QUEUE, alarm_descriptions.STRIPE_EVENT_DLQ)
     expected = [text.entry for text in texts] + [text.with_age().entry for text in queues]
     assert sorted(runbook.entries()) == sorted(expected)
 
@@ -84,7 +84,7 @@ def test_every_exit_code_of_a_redrive_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", re.findall(r"python -m stripe_settlement\.operations ([^#\n]+)", runbook.TEXT)
+    "command", re.findall(r"python -m stripe_settlement_cli ([^#\n]+)", runbook.TEXT)
 )
 def test_every_redrive_the_operator_copies_can_be_typed(command: str) -> None:
     asked = command_line.parser().parse_args(shlex.split(command))

@@ -11,7 +11,7 @@ from tests.support.cachao import Cachao
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from settlement.database import Database
+    from settlement.adapters.database import Database
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.delaying_proxy import DelayingProxy
-from settlement.clock import Deadline
+from settlement.domain.clock import Deadline
+from settlement.domain.outcomes import Outcome
 from settlement.errors import LedgerUnavailable
-from settlement.outcomes import Outcome
 from tests.support.cachao import Holder, deliver, event_for
 
 if TYPE_CHECKING:
-    from settlement.database import Database
+    from settlement.adapters.database import Database
     from tests.support.cachao import Cachao
 
 

@@ -21,13 +21,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from settlement.clock import Deadline
-from settlement.outcomes import AnomalyKind, Outcome, Route
+from settlement.domain.clock import Deadline
+from settlement.domain.outcomes import AnomalyKind, Outcome, Route
 from tests.support.cachao import Holder, deliver, event_for
 
 if TYPE_CHECKING:
-    from settlement.database import Database
-    from settlement.outcomes import Result
+    from settlement.adapters.database import Database
+    from settlement.domain.outcomes import Result
     from tests.support.cachao import Cachao, Order
 
 WORKERS = 4

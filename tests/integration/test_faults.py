@@ -11,15 +11,15 @@ import pymysql
 import pytest
 
 from local.delaying_proxy import DelayingProxy
-from settlement.outcomes import Outcome
+from settlement.domain.outcomes import Outcome
 from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local.mariadb import MariaDBServer
-    from settlement.clock import Deadline
-    from settlement.database import Database
+    from settlement.adapters.database import Database
+    from settlement.domain.clock import Deadline
     from tests.support.cachao import Order
 
 

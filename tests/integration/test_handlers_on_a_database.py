@@ -10,7 +10,7 @@ import pytest
 import eventbridge_handler
 import migration_handler
 import webhook_handler
-from settlement import application
+from settlement import bootstrap
 from settlement.errors import LedgerUnavailable
 from tests.support.cachao import PASSWORD, USER, event_for
 from tests.support.events import (
@@ -42,12 +42,12 @@ def function(cachao: Cachao, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    for build in (application.application, application.telemetry, webhook_handler.webhook):
+    for build in (bootstrap.application, bootstrap.telemetry, webhook_handler.webhook):
         build.cache_clear()
     yield
-    if application.application.cache_info().currsize:
-        application.application().ledger.close()
-    application.application.cache_clear()
+    if bootstrap.application.cache_info().currsize:
+        bootstrap.application().ledger.close()
+    bootstrap.application.cache_clear()
 
 
 @pytest.mark.parametrize("source", [PARTNER_SOURCE, FORWARDER_SOURCE])

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from settlement.clock import Deadline
+from settlement.adapters.migrations import (
+    LOCK_NAME,
+    Migration,
+    MigrationError,
+    migrate,
+    read_migrations,
+)
+from settlement.domain.clock import Deadline
 from settlement.errors import LedgerUnavailable
-from settlement.migrate import LOCK_NAME, Migration, MigrationError, migrate, read_migrations
 from tests.support.cachao import Cachao
 
 if TYPE_CHECKING:

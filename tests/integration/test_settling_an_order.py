@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from settlement.outcomes import AnomalyKind, Outcome, Route
+from settlement.domain.outcomes import AnomalyKind, Outcome, Route
 from tests.support.cachao import Cachao, deliver, event_for
 
 if TYPE_CHECKING:
     from local.mariadb import MariaDBServer
-    from settlement.database import Database
+    from settlement.adapters.database import Database
 
 
 def test_paid_session_settles_its_pending_order(cachao: Cachao, database: Database) -> None:

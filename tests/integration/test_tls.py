@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from local.mariadb import MariaDBServer
-from settlement.clock import Deadline
-from settlement.database import Database, FixedCredentials
+from settlement.adapters.database import Database, FixedCredentials
+from settlement.domain.clock import Deadline
 from settlement.errors import LedgerUnavailable
 from tests.support.cachao import PASSWORD, USER, Cachao
 

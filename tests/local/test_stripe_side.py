@@ -13,7 +13,7 @@ from stripe import Webhook
 from local.box_office import Order
 from local.cloud import local_webhook_url
 from local.stripe_side import Answer, StripeSide
-from settlement.payments import Payment, PaymentState, Rules, read_event, read_payment
+from settlement.domain.payments import Payment, PaymentState, Rules, read_event, read_payment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

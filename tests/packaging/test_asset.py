@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_cdk import DockerImage
 
-from stripe_settlement import asset_recipe
-from stripe_settlement.asset_recipe import LEFT_OUT, Target
-from stripe_settlement.bundling import Installer, Precompile, shipped_source
-from stripe_settlement.local_bundling import LocalBundling, default_cache, find_installer
+from stripe_settlement.bundling import build_asset
+from stripe_settlement.bundling.build_asset import EXCLUDED, Target
+from stripe_settlement.bundling.code import Installer, Precompile, shipped_source
+from stripe_settlement.bundling.local import LocalBundling, default_cache, find_installer
 from tests.support.bundling import THIS_PYTHON, files_of
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ except SignatureVerificationError as error:
 def test_every_rule_for_leaving_out_still_matches_something(tmp_path: Path) -> None:
     installer = find_installer(Installer.UV)
     assert installer
-    command = asset_recipe.install_command(
+    command = build_asset.install_command(
         installer,
         requirements=LOCK,
         target=Target(python=THIS_PYTHON, machine="x86_64"),
@@ -141,7 +141,7 @@ def test_every_rule_for_leaving_out_still_matches_something(tmp_path: Path) -> N
     )
     subprocess.run(command, check=True)
 
-    _installers_own, *ours = LEFT_OUT
+    _installers_own, *ours = EXCLUDED
     assert [p for rule in ours for p in rule.paths if not list(tmp_path.glob(p))] == []
 
 

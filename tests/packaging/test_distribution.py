@@ -90,10 +90,13 @@ def contents(archive: Path) -> dict[str, bytes]:
         return {name: wheel.read(name) for name in wheel.namelist()}
 
 
-def test_wheel_holds_one_package_and_nothing_of_ours_beside_it(wheel: Path) -> None:
+def test_wheel_holds_the_construct_and_the_command_line_and_nothing_of_ours_beside_it(
+    wheel: Path,
+) -> None:
     top = {name.split("/")[0] for name in contents(wheel)}
 
-    assert top == {"stripe_settlement", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
+    metadata = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
+    assert top == {"stripe_settlement", "stripe_settlement_cli", metadata}
 
 
 def test_wheel_is_typed(wheel: Path) -> None:
@@ -145,7 +148,7 @@ def test_strangers_app_gets_the_asset_that_the_checkout_makes(
     assert keys == {ours["keys"][handler] for handler in HANDLERS}
     (key,) = keys
     asset = tmp_path / "theirs" / f"asset.{Path(key).stem}"
-    assert (asset / "settlement/settle_order.sql").is_file()
+    assert (asset / "settlement/sql/settle_order.sql").is_file()
     assert "not ours" not in (asset / "eventbridge_handler.py").read_text()
 
 

@@ -10,9 +10,9 @@ import pytest
 from aws_cdk import DockerImage
 
 from local.mariadb import MariaDBServer
-from stripe_settlement.asset_recipe import Target
-from stripe_settlement.bundling import Precompile, shipped_source
-from stripe_settlement.local_bundling import LocalBundling, default_cache
+from stripe_settlement.bundling.build_asset import Target
+from stripe_settlement.bundling.code import Precompile, shipped_source
+from stripe_settlement.bundling.local import LocalBundling, default_cache
 from tests.runtime.function import Function
 from tests.support.cachao import PASSWORD, USER, Cachao
 from tests.support.events import WEBHOOK_SECRET

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import App, Stack
 from aws_cdk import aws_lambda as lambda_
 
-from stripe_settlement.bundling import settlement_code
+from stripe_settlement.bundling.code import settlement_code
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from local.mariadb import load_service_schema
-from settlement.clock import Deadline
+from settlement.adapters.database import Database, FixedCredentials
+from settlement.adapters.ledger import MariaDBLedger
+from settlement.adapters.migrations import migrate
 from settlement.configuration import DatabaseSettings
-from settlement.database import Database, FixedCredentials
-from settlement.ledger import MariaDBLedger
-from settlement.migrate import migrate
-from settlement.outcomes import Route
-from settlement.payments import Rules
-from settlement.service import Delivery, handle_stripe_event
+from settlement.domain.clock import Deadline
+from settlement.domain.outcomes import Route
+from settlement.domain.payments import Rules
+from settlement.domain.service import Delivery, handle_stripe_event
 from tests.support.events import any_paid_event
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pymysql
 
     from local.mariadb import MariaDBServer
-    from settlement.database import Credentials
-    from settlement.outcomes import Result
+    from settlement.adapters.database import Credentials
+    from settlement.domain.outcomes import Result
 
 USER, PASSWORD = "cachao", "a-test-password"
 TABLES = (

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from settlement.clock import Deadline
-from settlement.outcomes import AnomalyKind, Outcome, Verdict
+from settlement.domain.clock import Deadline
+from settlement.domain.outcomes import AnomalyKind, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from settlement.payments import Anomaly, Payment
-    from settlement.service import Delivery
+    from settlement.domain.payments import Anomaly, Payment
+    from settlement.domain.service import Delivery
 
 NOW = datetime(2026, 11, 18, 11, 6, 40, tzinfo=UTC)
 """When the files of tests/events were created, and where a test's clock stands."""
@@ -60,12 +60,12 @@ class AnsweringLedger:
     def settle(
         self, payment: Payment, delivery: Delivery, *, order_may_be_late: bool
     ) -> Verdict | None:
-        """See :class:`settlement.service.Ledger`."""
+        """See :class:`settlement.domain.service.Ledger`."""
         self.settled.append((payment, delivery, order_may_be_late))
         return self._give()
 
     def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> Verdict:
-        """See :class:`settlement.service.Ledger`."""
+        """See :class:`settlement.domain.service.Ledger`."""
         self.anomalies.append((anomaly, delivery))
         verdict = self._give()
         assert verdict is not None, "record_anomaly always gives a verdict"

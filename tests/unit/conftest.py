@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 import webhook_handler
-from settlement import application
-from settlement.payments import Rules
+from settlement import bootstrap
+from settlement.domain.payments import Rules
 from tests.support.events import any_id
 from tests.support.invocations import AnsweringLedger
 from tests.support.output import Process
@@ -15,7 +15,7 @@ from tests.support.output import Process
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from settlement.outcomes import Verdict
+    from settlement.domain.outcomes import Verdict
 
 SETTINGS_BEGIN_WITH = ("DB_", "STRIPE_", "POWERTOOLS_", "ORDER_", "SIGNATURE_", "WEBHOOK_", "AWS_")
 
@@ -31,7 +31,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
             monkeypatch.delenv(name)
     service = any_id("service")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", service)
-    caches = (application.application, application.telemetry, webhook_handler.webhook)
+    caches = (bootstrap.application, bootstrap.telemetry, webhook_handler.webhook)
     for cache in caches:
         cache.cache_clear()
     yield Process(service)
@@ -52,8 +52,8 @@ def settle_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AnsweringLedge
 
     def use(answer: Verdict | Exception | None, **rules: Any) -> AnsweringLedger:
         ledger = AnsweringLedger(answer)
-        parts = application.Application(ledger=cast("Any", ledger), rules=Rules(**rules))
-        monkeypatch.setattr(application, "application", lambda: parts)
+        parts = bootstrap.Application(ledger=cast("Any", ledger), rules=Rules(**rules))
+        monkeypatch.setattr(bootstrap, "application", lambda: parts)
         return ledger
 
     return use

@@ -6,6 +6,8 @@ import ast
 import sys
 from pathlib import Path
 
+import pytest
+
 LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
 FILES = sorted(LAMBDAS.rglob("*.py"))
 
@@ -31,28 +33,39 @@ def test_each_library_has_one_door() -> None:
     assert doors == {
         "stripe": {"signatures"},
         "pymysql": {"database"},
-        "botocore": {"secrets_manager"},
+        "botocore": {"secrets"},
         "aws_lambda_powertools": {"telemetry"},
     }
 
 
-def test_the_domain_imports_the_domain_alone() -> None:
-    allowed = {
-        "errors": set(),
-        "clock": set(),
-        "outcomes": {"errors"},
-        "payments": {"errors", "outcomes"},
-        "service": {"clock", "errors", "outcomes", "payments"},
-    }
-    for module, others in allowed.items():
-        named = imports(LAMBDAS / "settlement" / f"{module}.py")
-        ours = {name.partition(".")[2] for name in named if name.startswith("settlement")}
-        assert ours <= others, module
+def imported_layers(path: Path) -> set[str]:
+    ours = (name.split(".") for name in imports(path) if name.startswith("settlement."))
+    return {parts[1] for parts in ours}
 
 
-def test_only_the_handlers_and_the_application_know_how_parts_are_joined() -> None:
+@pytest.mark.parametrize(
+    ("folder", "allowed"),
+    [
+        ("domain", {"domain", "errors"}),
+        ("adapters", {"domain", "errors", "configuration", "adapters"}),
+    ],
+)
+def test_arrows_point_inward(folder: str, allowed: set[str]) -> None:
+    files = sorted((LAMBDAS / "settlement" / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        assert imported_layers(path) <= allowed, path.name
+
+
+def test_the_domain_imports_nothing_but_the_standard_library() -> None:
+    for path in sorted((LAMBDAS / "settlement" / "domain").rglob("*.py")):
+        packages = {name.partition(".")[0] for name in imports(path)} - {"settlement"}
+        assert packages <= sys.stdlib_module_names, path.name
+
+
+def test_only_the_handlers_and_the_bootstrap_know_how_parts_are_joined() -> None:
     inner = [path for path in FILES if not path.stem.endswith("handler")]
-    users = {path.stem for path in inner if "settlement.application" in imports(path)}
+    users = {path.stem for path in inner if "settlement.bootstrap" in imports(path)}
     assert users == set()
 
 

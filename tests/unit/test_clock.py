@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from settlement.clock import Deadline, utc_now
+from settlement.domain.clock import Deadline, utc_now
 from tests.support.invocations import AnyContext
 
 

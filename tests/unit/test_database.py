@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 import pymysql
 import pytest
 
-from settlement.clock import Deadline
-from settlement.configuration import RDS_CA_BUNDLE, DatabaseSettings
-from settlement.database import (
+from settlement.adapters.database import (
     MAX_ATTEMPTS,
     Database,
     FixedCredentials,
     Statement,
     StoredCredentials,
 )
+from settlement.adapters.secrets import SecretsManagerSecret
+from settlement.configuration import RDS_CA_BUNDLE, DatabaseSettings
+from settlement.domain.clock import Deadline
 from settlement.errors import ConfigurationError, LedgerUnavailable
-from settlement.secrets_manager import SecretsManagerSecret
 from tests.support.invocations import plenty_of_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-STATEMENT = Statement(RDS_CA_BUNDLE.with_name("record_anomaly.sql"))
+STATEMENT = Statement(RDS_CA_BUNDLE.parents[1] / "sql" / "record_anomaly.sql")
 
 
 def settings(ca_file: Path | None = RDS_CA_BUNDLE) -> DatabaseSettings:

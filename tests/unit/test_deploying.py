@@ -16,7 +16,7 @@ from botocore import xform_name
 from stripe.params import WebhookEndpointCreateParams
 from stripe.params.v2.core import EventDestinationCreateParams
 
-from settlement.payments import Payment, PaymentState, Rules, read_event, read_payment
+from settlement.domain.payments import Payment, PaymentState, Rules, read_event, read_payment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

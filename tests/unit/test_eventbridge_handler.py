@@ -10,7 +10,9 @@ import pymysql
 import pytest
 
 import eventbridge_handler
-from settlement import application, secrets_manager
+from settlement import bootstrap
+from settlement.adapters import secrets
+from settlement.domain.outcomes import Outcome, Route, Verdict
 from settlement.errors import (
     ConfigurationError,
     LedgerUnavailable,
@@ -19,7 +21,6 @@ from settlement.errors import (
     SettlementError,
     UnexpectedFailure,
 )
-from settlement.outcomes import Outcome, Route, Verdict
 from tests.support.events import (
     OTHER_TYPE,
     PAID,
@@ -127,7 +128,7 @@ def test_no_setting_of_stripes_is_needed(receive: Any) -> None:
 
 @pytest.mark.usefixtures("database_settings")
 def test_the_parts_are_built_once_a_process() -> None:
-    assert application.application() is application.application()
+    assert bootstrap.application() is bootstrap.application()
 
 
 def test_settings_that_were_mended_are_read_again(
@@ -203,7 +204,7 @@ def test_the_password_is_read_from_the_secret_where_there_is_none(
     secret = {"username": "settler", "password": "stored"}
     monkeypatch.delenv("DB_PASSWORD")
     monkeypatch.setenv("DB_SECRET_ARN", "arn:any")
-    monkeypatch.setattr(secrets_manager, "get_secret_value", lambda _arn, _deadline: secret)
+    monkeypatch.setattr(secrets, "get_secret_value", lambda _arn, _deadline: secret)
     with pytest.raises(LedgerUnavailable):
         receive(load("eventbridge_partner"))
     assert logins == [("settler", "stored")]

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from settlement.adapters.ledger import MariaDBLedger
+from settlement.domain.outcomes import Route
+from settlement.domain.payments import Payment, Rules, read_event, read_payment
+from settlement.domain.service import Delivery
 from settlement.errors import LedgerUnavailable
-from settlement.ledger import MariaDBLedger
-from settlement.outcomes import Route
-from settlement.payments import Payment, Rules, read_event, read_payment
-from settlement.service import Delivery
 from tests.support.events import any_paid_event
 from tests.support.invocations import NOW, plenty_of_time
 
 if TYPE_CHECKING:
-    from settlement.database import Database, Row, Statement
+    from settlement.adapters.database import Database, Row, Statement
 
 
 class AnsweringDatabase:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from settlement.migrate import MIGRATIONS, Migration, MigrationError, read_migrations
+from settlement.adapters.migrations import MIGRATIONS, Migration, MigrationError, read_migrations
 
 if TYPE_CHECKING:
     from pathlib import Path

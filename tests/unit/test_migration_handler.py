@@ -11,8 +11,8 @@ from settlement.errors import ConfigurationError, LedgerUnavailable
 from tests.support.invocations import AnyContext
 
 if TYPE_CHECKING:
-    from settlement.clock import Deadline
-    from settlement.database import Database
+    from settlement.adapters.database import Database
+    from settlement.domain.clock import Deadline
     from tests.support.output import Process
 
 

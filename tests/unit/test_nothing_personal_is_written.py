@@ -10,8 +10,8 @@ import pytest
 
 import eventbridge_handler
 import webhook_handler
+from settlement.domain.outcomes import AnomalyKind, Outcome, Verdict
 from settlement.errors import LedgerUnavailable, SettlementError
-from settlement.outcomes import AnomalyKind, Outcome, Verdict
 from tests.support.events import (
     OTHER_TYPE,
     PAID,

@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 import pytest
 
+from settlement.domain.outcomes import Outcome, Result
 from settlement.errors import DeliveryTooLarge, LedgerUnavailable, RejectedDelivery
-from settlement.outcomes import Outcome, Result
 
 ACKNOWLEDGING = {
     Outcome.SETTLED,

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from settlement.errors import RejectedDelivery
-from settlement.outcomes import AnomalyKind
-from settlement.payments import (
+from settlement.domain.outcomes import AnomalyKind
+from settlement.domain.payments import (
     Anomaly,
     Ignored,
     Payment,
@@ -19,6 +18,7 @@ from settlement.payments import (
     read_order_id,
     read_payment,
 )
+from settlement.errors import RejectedDelivery
 from tests.support.events import (
     ASYNC_FAILED,
     ASYNC_SUCCEEDED,

@@ -9,9 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from settlement.errors import RejectedDelivery
-from settlement.outcomes import AnomalyKind
-from settlement.payments import (
+from settlement.domain.outcomes import AnomalyKind
+from settlement.domain.payments import (
     HANDLED_TYPES,
     MAX_BIGINT,
     Anomaly,
@@ -22,6 +21,7 @@ from settlement.payments import (
     read_order_id,
     read_payment,
 )
+from settlement.errors import RejectedDelivery
 from tests.support.events import STRIPE_EVENTS, load
 
 scalars = (

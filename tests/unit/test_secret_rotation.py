@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from settlement.adapters.secrets import SecretsManagerSecret
 from settlement.errors import SecretUnavailable
-from settlement.secrets_manager import SecretsManagerSecret
 from tests.support.invocations import plenty_of_time
 from tests.support.secrets_manager_server import ARN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from settlement.clock import Deadline
+    from settlement.domain.clock import Deadline
 
 
 class Rotating:

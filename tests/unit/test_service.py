@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from settlement import handle_stripe_event
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route, Verdict
+from settlement.domain.payments import Rules
+from settlement.domain.service import Delivery
 from settlement.errors import (
     ConfigurationError,
     LedgerUnavailable,
@@ -15,9 +18,6 @@ from settlement.errors import (
     RejectedDelivery,
     SecretUnavailable,
 )
-from settlement.outcomes import AnomalyKind, Outcome, Result, Route, Verdict
-from settlement.payments import Rules
-from settlement.service import Delivery
 from tests.support.events import ASYNC_FAILED, OTHER_TYPE, PAID, THIN, UNPAID, load, session_event
 from tests.support.invocations import NOW, AnsweringLedger, plenty_of_time
 

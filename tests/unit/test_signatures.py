@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from settlement.adapters.secrets import SecretsManagerSecret
+from settlement.adapters.signatures import (
+    FixedSigningSecrets,
+    SignatureVerifier,
+    StoredSigningSecrets,
+)
 from settlement.errors import ConfigurationError, RejectedDelivery
-from settlement.secrets_manager import SecretsManagerSecret
-from settlement.signatures import FixedSigningSecrets, SignatureVerifier, StoredSigningSecrets
 from tests.support.events import PAID, body_of, load, signature_header
 from tests.support.invocations import NOW, plenty_of_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from settlement.clock import Deadline
+    from settlement.domain.clock import Deadline
 
 SECRET = "whsec_test_secret"
 T = int(NOW.timestamp())

@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from stripe import SignatureVerificationError, WebhookSignature
 
+from settlement.adapters.signatures import FixedSigningSecrets, SignatureVerifier
 from settlement.errors import RejectedDelivery
-from settlement.signatures import FixedSigningSecrets, SignatureVerifier
 from tests.support.events import PAID, body_of, load, signature_header
 from tests.support.invocations import NOW, plenty_of_time
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from settlement.application import telemetry
+from settlement.adapters.telemetry import OUTCOME_METRICS, anomaly_metric
+from settlement.bootstrap import telemetry
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route
 from settlement.errors import LedgerUnavailable
-from settlement.outcomes import AnomalyKind, Outcome, Result, Route
-from settlement.telemetry import OUTCOME_METRICS, anomaly_metric
 from tests.support.invocations import NOW, AnyContext
 
 if TYPE_CHECKING:

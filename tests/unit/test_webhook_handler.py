@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import webhook_handler
-from settlement import secrets_manager
+from settlement.adapters import secrets
+from settlement.domain.outcomes import Outcome, Route, Verdict
 from settlement.errors import LedgerUnavailable, SecretUnavailable
-from settlement.outcomes import Outcome, Route, Verdict
 from tests.support.events import (
     FORWARDER_SOURCE,
     OTHER_TYPE,
@@ -27,7 +27,7 @@ from tests.support.invocations import COMMITTED, AnsweringLedger, AnyContext, na
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from settlement.clock import Deadline
+    from settlement.domain.clock import Deadline
     from tests.support.output import Process
 
     SettleWith = Callable[..., AnsweringLedger]
@@ -189,8 +189,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any] | Exception
             raise value
         return value
 
-    monkeypatch.setattr(secrets_manager, "get_secret_value", fetch)
-    monkeypatch.setattr(secrets_manager.SecretsManagerSecret, "MIN_AGE_SECONDS", 0.0)
+    monkeypatch.setattr(secrets, "get_secret_value", fetch)
+    monkeypatch.setattr(secrets.SecretsManagerSecret, "MIN_AGE_SECONDS", 0.0)
     monkeypatch.setenv("STRIPE_SECRET_ARN", ARN)
     return values
 

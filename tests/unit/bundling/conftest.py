@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_cdk import DockerImage
 
-from stripe_settlement.asset_recipe import Target
-from stripe_settlement.local_bundling import Installer, LocalBundling, Precompile
+from stripe_settlement.bundling.build_asset import Target
+from stripe_settlement.bundling.local import Installer, LocalBundling, Precompile
 from tests.support.bundling import THIS_PYTHON
 from tests.support.wheel_index import Index
 
@@ -35,7 +35,7 @@ def source(tmp_path: Path, index: Index) -> Path:
     for path, text in {
         "eventbridge_handler.py": "import settlement\n",
         "settlement/__init__.py": "def settle():\n    return 'settled'\n",
-        "settlement/settle_order.sql": "SELECT 1\n",
+        "settlement/sql/settle_order.sql": "SELECT 1\n",
         "settlement/bundle.pem": "-----BEGIN CERTIFICATE-----\n",
         "settlement/migrations/0001_settlements.sql": "CREATE TABLE settlements (id INT)\n",
         "requirements.in": "payload\n",

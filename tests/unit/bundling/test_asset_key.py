@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stripe_settlement import asset_recipe
-from stripe_settlement.asset_recipe import Target
-from stripe_settlement.bundling import Precompile, asset_key
+from stripe_settlement.bundling import build_asset
+from stripe_settlement.bundling.build_asset import Target
+from stripe_settlement.bundling.code import Precompile, asset_key
 from tests.support.bundling import synthesised_keys
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def test_what_a_machine_leaves_behind_is_neither_in_the_key_nor_in_the_asset(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda root: (root / "settlement/settle_order.sql").write_text("SELECT 2\n"),
+        lambda root: (root / "settlement/sql/settle_order.sql").write_text("SELECT 2\n"),
         lambda root: (root / "settlement/bundle.pem").rename(root / "settlement/other.pem"),
         lambda root: (root / "settlement/new.py").touch(),
         lambda root: (root / "requirements.txt").write_text("payload==2.0\n"),
@@ -104,9 +104,9 @@ def test_asset_key_follows_what_is_declared(source: Path) -> None:
 
 def test_asset_key_follows_the_recipe(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = key_of(source)
-    changed = source.parent / "asset_recipe.py"
+    changed = source.parent / "build_asset.py"
     changed.write_text("# another recipe")
 
-    monkeypatch.setattr(asset_recipe, "__file__", str(changed))
+    monkeypatch.setattr(build_asset, "__file__", str(changed))
 
     assert key_of(source) != before

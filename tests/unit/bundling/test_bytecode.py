@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stripe_settlement.bundling import Precompile
-from stripe_settlement.local_bundling import bytecode_of
+from stripe_settlement.bundling.code import Precompile
+from stripe_settlement.bundling.local import bytecode_of
 from tests.support.bundling import OTHER_PYTHON, executable
 
 if TYPE_CHECKING:

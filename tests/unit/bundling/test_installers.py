@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stripe_settlement import asset_recipe
-from stripe_settlement.bundling import BundlingError, Installer, Precompile
-from stripe_settlement.local_bundling import find_installer
+from stripe_settlement.bundling import build_asset
+from stripe_settlement.bundling.code import BundlingError, Installer, Precompile
+from stripe_settlement.bundling.local import find_installer
 from tests.support.bundling import (
     OTHER_PYTHON,
     THIS_PYTHON,
@@ -120,7 +120,7 @@ def test_docker_makes_the_same_asset(
     app = textwrap.dedent(f"""\
         from pathlib import Path
         from aws_cdk import App, Stack, aws_lambda as lambda_
-        from stripe_settlement.bundling import Installer, settlement_code
+        from stripe_settlement.bundling.code import Installer, settlement_code
         app = App(outdir={str(tmp_path / "cdk.out")!r})
         runtime = lambda_.Runtime("python{THIS_PYTHON}")
         code = settlement_code(
@@ -129,7 +129,7 @@ def test_docker_makes_the_same_asset(
         lambda_.Function(Stack(app, "S"), "F", code=code, handler="h.handler", runtime=runtime)
         app.synth()
     """)
-    root = str(Path(asset_recipe.__file__).parents[1])
+    root = str(Path(build_asset.__file__).parents[2])
     subprocess.run(
         [sys.executable, "-c", app],
         env={**os.environ, "CDK_DOCKER": engine, "CDK_VALIDATION": "false", "PYTHONPATH": root},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stripe_settlement.bundling import Precompile
+from stripe_settlement.bundling.code import Precompile
 from tests.support.bundling import files_of
 
 if TYPE_CHECKING:

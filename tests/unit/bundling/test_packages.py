@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_cdk import aws_lambda as lambda_
 
-from stripe_settlement.asset_recipe import RecipeError
-from stripe_settlement.bundling import BundlingError, Installer, Precompile, settlement_code
+from stripe_settlement.bundling.build_asset import BuildError
+from stripe_settlement.bundling.code import BundlingError, Installer, Precompile, settlement_code
 from tests.support.bundling import OTHER_PYTHON, THIS_PYTHON, files_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_asset_holds_the_functions_files_and_their_packages(make: Callable[..., 
         "settlement/__init__.py",
         "settlement/bundle.pem",
         "settlement/migrations/0001_settlements.sql",
-        "settlement/settle_order.sql",
+        "settlement/sql/settle_order.sql",
         "payload/__init__.py",
         "payload-1.0.dist-info/METADATA",
         "payload-1.0.dist-info/WHEEL",
@@ -132,5 +132,5 @@ def test_file_that_would_hide_a_package_is_refused(source: Path, make: Callable[
     (source / "payload").mkdir()
     (source / "payload/__init__.py").touch()
 
-    with pytest.raises(RecipeError, match=r"payload/__init__\.py comes from a package"):
+    with pytest.raises(BuildError, match=r"payload/__init__\.py comes from a package"):
         make()

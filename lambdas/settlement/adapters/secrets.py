@@ -1,0 +1,171 @@
+"""Read secrets from AWS Secrets Manager, and read them again when they have been rotated.
+
+The one call that is needed is signed and sent with botocore's own parts. A botocore *client* would
+do the same and costs a cold start twice as much: it loads every service's model and endpoints
+(docs/decisions/0002-reading-secrets.md).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from settlement.errors import SecretUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from settlement.domain.clock import Deadline
+
+ATTEMPTS = 3
+TIMEOUT_SECONDS = 3.0
+BACKOFF_SECONDS = 0.2
+
+
+class Secret(Protocol):
+    """A JSON secret that may be rotated while it is in use."""
+
+    def read(self, deadline: Deadline) -> Mapping[str, Any]:
+        """The value, from the cache where it has been read before."""
+
+    def read_again(self, deadline: Deadline) -> Mapping[str, Any] | None:
+        """The value as it stands now; ``None`` where it was read too short a time ago."""
+
+
+class SecretsManagerSecret:
+    """One secret by ARN, fetched on first use and kept for the life of the process."""
+
+    MIN_AGE_SECONDS = 10.0
+    """Between two reads forced by a refusal, so that forged signatures cannot become calls."""
+
+    def __init__(
+        self,
+        arn: str,
+        *,
+        fetch: Callable[[str, Deadline], Mapping[str, Any]] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._arn = arn
+        self._fetch = fetch or get_secret_value
+        self._monotonic = monotonic
+        self._value: Mapping[str, Any] | None = None
+        self._read_at = 0.0
+
+    def read(self, deadline: Deadline) -> Mapping[str, Any]:
+        """See :class:`Secret`.
+
+        Raises:
+            SecretUnavailable: Secrets Manager gave no JSON object before the deadline.
+        """
+        if self._value is None:
+            self._value = self._fetch(self._arn, deadline)
+            self._read_at = self._monotonic()
+        return self._value
+
+    def read_again(self, deadline: Deadline) -> Mapping[str, Any] | None:
+        """See :class:`Secret`; raises as :meth:`read` does, and keeps the old value then."""
+        if self._value is not None and self._monotonic() - self._read_at < self.MIN_AGE_SECONDS:
+            return None
+        self._read_at = self._monotonic()
+        self._value = self._fetch(self._arn, deadline)
+        return self._value
+
+
+def get_secret_value(arn: str, deadline: Deadline) -> Mapping[str, Any]:
+    """Call ``GetSecretValue`` ("AWS Secrets Manager API Reference").
+
+    Throttling, errors of the service and of the network are tried again within the deadline.
+
+    Raises:
+        SecretUnavailable: with the service's error code or the kind of the network error.
+    """
+    from botocore.exceptions import ConnectionError as NoConnectionError
+    from botocore.exceptions import HTTPClientError
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            status, body = _post(arn, deadline)
+        except (HTTPClientError, NoConnectionError) as error:
+            reason, passing = type(error).__name__, True
+        else:
+            if status == 200:
+                return _parse(arn, body)
+            reason = _error_code(status, body)
+            passing = status >= 500 or "Throttling" in reason
+        pause = BACKOFF_SECONDS * attempt
+        if not passing or attempt == ATTEMPTS or deadline.remaining() <= pause:
+            break
+        time.sleep(pause)
+    raise SecretUnavailable(f"GetSecretValue of {arn} gave {reason}")
+
+
+def _post(arn: str, deadline: Deadline) -> tuple[int, bytes]:
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+    from botocore.httpsession import URLLib3Session
+
+    timeout = min(TIMEOUT_SECONDS, deadline.remaining())
+    if timeout <= 0:
+        raise SecretUnavailable(f"no time was left to read {arn}")
+    partition, region = _partition_and_region(arn)
+    request = AWSRequest(
+        method="POST",
+        url=_endpoint(partition, region),
+        data=json.dumps({"SecretId": arn}).encode(),
+        headers={
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": "secretsmanager.GetSecretValue",
+        },
+    )
+    try:
+        # How Lambda hands a function its role ("Lambda environment variables").
+        credentials = Credentials(
+            os.environ["AWS_ACCESS_KEY_ID"],
+            os.environ["AWS_SECRET_ACCESS_KEY"],
+            os.environ.get("AWS_SESSION_TOKEN"),
+        )
+    except KeyError as error:
+        raise SecretUnavailable(f"there are no credentials: {error.args[0]} is not set") from None
+    SigV4Auth(credentials, "secretsmanager", region).add_auth(request)
+    session = URLLib3Session(timeout=timeout)  # type: ignore[arg-type]  # the stub says int only
+    answer = session.send(request.prepare())
+    return answer.status_code, answer.content
+
+
+def _partition_and_region(arn: str) -> tuple[str, str]:
+    """``arn:aws:secretsmanager:eu-west-1:123456789012:secret:name-AbCdEf``."""
+    parts = arn.split(":")
+    if len(parts) < 7 or parts[0] != "arn" or parts[2] != "secretsmanager":
+        raise SecretUnavailable(f"{arn} is not the ARN of a secret")
+    return parts[1], parts[3]
+
+
+def _endpoint(partition: str, region: str) -> str:
+    override = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or os.environ.get(
+        "AWS_ENDPOINT_URL"
+    )
+    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+    return override or f"https://secretsmanager.{region}.{suffix}/"
+
+
+def _parse(arn: str, body: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(json.loads(body)["SecretString"])
+    except (ValueError, KeyError, TypeError):
+        value = None
+    if not isinstance(value, dict):
+        # `from None`: a parser's error quotes what it could not read, here a secret.
+        raise SecretUnavailable(f"{arn} does not hold a JSON object") from None
+    return value
+
+
+def _error_code(status: int, body: bytes) -> str:
+    """The code of an AWS JSON 1.1 error, e.g. ``AccessDeniedException``."""
+    try:
+        code = json.loads(body)["__type"].rpartition("#")[2]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code = ""
+    return code or f"HTTP {status}"

@@ -1,0 +1,100 @@
+"""Logs and metrics, through Powertools: what the operator searches and what the alarms watch.
+
+A line carries ids, an outcome and a duration; never a body, a header, a secret, a name or an e-mail
+address. Metrics have one dimension, the service, so that an alarm can name them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from settlement.domain.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from settlement.domain.clock import LambdaContext
+    from settlement.domain.outcomes import AnomalyKind, Result, Route
+
+DEFAULT_NAMESPACE = "StripeSettlement"
+DEFAULT_SERVICE = "stripe-settlement"
+
+OUTCOME_METRICS = {
+    Outcome.SETTLED: "Settled",
+    Outcome.DUPLICATE: "Duplicate",
+    Outcome.AWAITING_PAYMENT: "AwaitingPayment",
+    Outcome.IGNORED: "Ignored",
+    Outcome.ANOMALY: "PaymentAnomaly",
+    Outcome.UNAUTHENTICATED: "Unauthenticated",
+    Outcome.RETRY: "SettlementRetry",
+}
+_LEVELS = {
+    Outcome.ANOMALY: "warning",
+    Outcome.UNAUTHENTICATED: "warning",
+    Outcome.RETRY: "error",
+}
+
+
+def _log_level() -> int:
+    """INFO where the level is none that Python knows: Lambda has TRACE, and a line too many is
+    better than a function that does not start.
+    """
+    level = logging.getLevelName(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO").upper())
+    return level if isinstance(level, int) else logging.INFO
+
+
+def anomaly_metric(kind: AnomalyKind) -> str:
+    """The metric of one kind of anomaly: ``amount_mismatch`` is ``AnomalyAmountMismatch``."""
+    return "Anomaly" + kind.value.title().replace("_", "")
+
+
+class Telemetry:
+    """Reports each delivery once: one log line, one set of metrics."""
+
+    def __init__(self) -> None:
+        service = os.environ.get("POWERTOOLS_SERVICE_NAME") or DEFAULT_SERVICE
+        namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or DEFAULT_NAMESPACE
+        self.logger = Logger(service=service, level=_log_level())
+        self._metrics = Metrics(namespace=namespace, service=service)
+
+    def report(
+        self,
+        result: Result,
+        *,
+        route: Route,
+        received_at: datetime,
+        duration_ms: float,
+        context: LambdaContext,
+    ) -> None:
+        """Log the result and flush its metrics."""
+        log = getattr(self.logger, _LEVELS.get(result.outcome, "info"))
+        log(
+            f"delivery {result.outcome.value}",
+            extra={
+                "outcome": result.outcome.value,
+                "route": route.value,
+                "event_id": result.event_id,
+                "event_type": result.event_type,
+                "order_id": result.order_id,
+                "session_id": result.session_id,
+                "anomaly": result.anomaly.value if result.anomaly else None,
+                "reason": result.reason,
+                "error": type(result.error).__name__ if result.error else None,
+                "duration_ms": round(duration_ms, 1),
+                "function_request_id": getattr(context, "aws_request_id", None),
+            },
+        )
+        self._metrics.add_metric(OUTCOME_METRICS[result.outcome], MetricUnit.Count, 1)
+        self._metrics.add_metric("SettlementDuration", MetricUnit.Milliseconds, duration_ms)
+        if result.anomaly:
+            self._metrics.add_metric(anomaly_metric(result.anomaly), MetricUnit.Count, 1)
+        if result.outcome is Outcome.SETTLED and result.event_created:
+            lag = received_at - result.event_created
+            lag_ms = max(lag.total_seconds() * 1000 + duration_ms, 0)
+            self._metrics.add_metric("SettlementLag", MetricUnit.Milliseconds, lag_ms)
+        self._metrics.flush_metrics()

@@ -1,0 +1,268 @@
+"""Read a Stripe event as a payment of ours: pure rules, no driver, no SDK.
+
+Both routes may carry the same event rendered with different API versions, so only fields that
+are stable across versions are read ("The Checkout Session object", Stripe API reference).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from settlement.domain.outcomes import AnomalyKind
+from settlement.errors import RejectedDelivery
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CHECKOUT_COMPLETED = "checkout.session.completed"
+ASYNC_PAYMENT_SUCCEEDED = "checkout.session.async_payment_succeeded"
+ASYNC_PAYMENT_FAILED = "checkout.session.async_payment_failed"
+DESTINATION_PING = "v2.core.event_destination.ping"
+HANDLED_TYPES = frozenset({CHECKOUT_COMPLETED, ASYNC_PAYMENT_SUCCEEDED, ASYNC_PAYMENT_FAILED})
+
+MAX_BIGINT = 2**63 - 1
+_ORDER_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_STRIPE_ID = re.compile(r"[\x21-\x7e]{1,255}")
+_CURRENCY = re.compile(r"[a-z]{3}", re.ASCII)
+
+
+class PaymentState(StrEnum):
+    """What the event says of the money."""
+
+    PAID = "paid"
+    UNPAID = "unpaid"
+    """The customer finished, an asynchronous method has yet to confirm."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Which events are ours, and how long an order may lag behind its payment."""
+
+    livemode: bool | None = None
+    """Settle only events of this mode; ``None`` accepts both."""
+    account: str | None = None
+    """The connected account the events must carry; ``None`` accepts only our own account's."""
+    order_grace: timedelta = timedelta(seconds=120)
+    """From the event's creation; beyond it an unknown order is an anomaly, not a retry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeEvent:
+    """The envelope of a snapshot or thin event, checked."""
+
+    id: str
+    type: str
+    created: datetime
+    api_version: str | None
+    livemode: bool
+    account: str | None
+    thin: bool
+    session: Mapping[str, Any]
+    """``data.object`` as it came; empty for a thin event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """What a checkout session says of one order."""
+
+    event: StripeEvent
+    order_id: int
+    session_id: str
+    payment_intent_id: str | None
+    """``None`` for a checkout that needed no payment."""
+    amount: int
+    """Minor units of :attr:`currency`."""
+    currency: str
+    """ISO 4217, lower case."""
+    state: PaymentState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """A delivery that may be real money and cannot be read as a payment of an order."""
+
+    event: StripeEvent
+    kind: AnomalyKind
+    detail: str
+    session_id: str
+    """The session; the event's own id where the event names no session."""
+    order_id: int | None = None
+    payment_intent_id: str | None = None
+    amount: int | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A delivery that does not concern us."""
+
+    reason: str
+
+
+def read_event(value: object) -> StripeEvent:
+    """Check the envelope of a Stripe event.
+
+    Raises:
+        RejectedDelivery: ``value`` is not a Stripe event object; the message says what is wrong.
+    """
+    if not isinstance(value, dict):
+        raise RejectedDelivery(f"not a Stripe event: got {_json_type(value)} instead of an object")
+    kind = value.get("object")
+    if kind not in ("event", "v2.core.event"):
+        raise RejectedDelivery("not a Stripe event: `object` is neither event nor v2.core.event")
+    event_id, event_type = _stripe_id(value.get("id")), _stripe_id(value.get("type"))
+    if event_id is None or event_type is None:
+        raise RejectedDelivery("not a Stripe event: `id` or `type` is missing or malformed")
+    data = value.get("data")
+    session = data.get("object") if isinstance(data, dict) else None
+    return StripeEvent(
+        id=event_id,
+        type=event_type,
+        created=_created(value.get("created")),
+        api_version=_stripe_id(value.get("api_version")),
+        livemode=value.get("livemode") is True,
+        account=value.get("account"),
+        thin=kind == "v2.core.event",
+        session=session if isinstance(session, dict) else {},
+    )
+
+
+def read_payment(event: StripeEvent, rules: Rules) -> Payment | Anomaly | Ignored:
+    """Say what an event means for our orders. Total: every event is one of the three."""
+    if reason := _why_not_ours(event, rules):
+        return Ignored(reason)
+    if event.thin:
+        return Anomaly(
+            event=event,
+            kind=AnomalyKind.THIN_EVENT,
+            session_id=event.id,
+            detail="the event destination must send snapshot payloads: a thin event has no session",
+        )
+    metadata = event.session.get("metadata")
+    order_id = metadata.get("order_id") if isinstance(metadata, dict) else None
+    if event.session.get("mode") != "payment":
+        return Ignored("the session's mode is not payment")
+    if order_id is None:
+        return Ignored("the session's metadata names no order_id")
+    return _read_session(event, order_id)
+
+
+def read_order_id(value: object) -> int | None:
+    """An order id as the metadata of a session carries it, or ``None`` where it is not one.
+
+    ASCII digits without a leading zero, at most 2^63 - 1: what fits a BIGINT and has one spelling.
+    """
+    if not isinstance(value, str) or not _ORDER_ID.fullmatch(value):
+        return None
+    number = int(value)
+    return number if number <= MAX_BIGINT else None
+
+
+def _why_not_ours(event: StripeEvent, rules: Rules) -> str | None:
+    if rules.livemode is not None and event.livemode is not rules.livemode:
+        return f"livemode is {event.livemode}; this deployment settles livemode {rules.livemode}"
+    if event.account != rules.account:
+        return "the event belongs to another account"
+    if event.type == DESTINATION_PING:
+        return "a ping of the event destination"
+    if not event.thin and event.type not in HANDLED_TYPES:
+        return "the event's type settles no order"
+    return None
+
+
+def _read_session(event: StripeEvent, raw_order_id: object) -> Payment | Anomaly:
+    session = event.session
+    order_id, session_id = read_order_id(raw_order_id), _stripe_id(session.get("id"))
+    intent, amount = _stripe_id(session.get("payment_intent")), _amount(session.get("amount_total"))
+    currency, state = _currency(session.get("currency")), _state(event)
+    intent_expected = session.get("payment_intent") is not None or (
+        session.get("payment_status") == "paid" and amount != 0
+    )
+
+    def anomaly(kind: AnomalyKind, detail: str) -> Anomaly:
+        return Anomaly(
+            event=event,
+            kind=kind,
+            detail=detail,
+            session_id=session_id or event.id,
+            order_id=order_id,
+            payment_intent_id=intent,
+            amount=amount,
+            currency=currency,
+        )
+
+    if order_id is None:
+        what = f"{len(raw_order_id)} characters" if isinstance(raw_order_id, str) else "no string"
+        return anomaly(
+            AnomalyKind.MALFORMED_ORDER_ID,
+            f"metadata.order_id ({what}) is not a decimal number from 1 to {MAX_BIGINT}",
+        )
+    if (
+        session_id is None
+        or amount is None
+        or currency is None
+        or state is None
+        or (intent is None and intent_expected)
+    ):
+        return anomaly(
+            AnomalyKind.MALFORMED_SESSION,
+            "one of id, amount_total, currency, payment_status, payment_intent cannot be read",
+        )
+    return Payment(
+        event=event,
+        order_id=order_id,
+        session_id=session_id,
+        payment_intent_id=intent,
+        # No money moved, so it can settle only an order that costs nothing.
+        amount=0 if session.get("payment_status") == "no_payment_required" else amount,
+        currency=currency,
+        state=state,
+    )
+
+
+def _state(event: StripeEvent) -> PaymentState | None:
+    if event.type == ASYNC_PAYMENT_FAILED:
+        return PaymentState.FAILED
+    match event.session.get("payment_status"):
+        case "paid" | "no_payment_required":
+            return PaymentState.PAID
+        case "unpaid":
+            return PaymentState.UNPAID
+        case _:
+            return None
+
+
+def _stripe_id(value: object) -> str | None:
+    return value if isinstance(value, str) and _STRIPE_ID.fullmatch(value) else None
+
+
+def _amount(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= MAX_BIGINT else None
+
+
+def _currency(value: object) -> str | None:
+    return value if isinstance(value, str) and _CURRENCY.fullmatch(value) else None
+
+
+def _created(value: object) -> datetime:
+    """Snapshot events carry Unix seconds, thin events an RFC 3339 string."""
+    try:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).astimezone(UTC)
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise RejectedDelivery("not a Stripe event: `created` is missing or no time")
+
+
+def _json_type(value: object) -> str:
+    names = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,1 @@
+"""How the functions' asset is built."""

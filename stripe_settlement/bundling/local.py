@@ -1,0 +1,230 @@
+"""Making the Lambda asset on this machine: installer, interpreter, and what is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import jsii
+from aws_cdk import ILocalBundling
+
+from stripe_settlement.bundling import build_asset
+from stripe_settlement.bundling.build_asset import BuildError, PackageInstaller, Target
+
+if TYPE_CHECKING:
+    from aws_cdk import DockerImage
+
+_WITHOUT_ASSET = 'the context `"aws:cdk:bundling-stacks": []` synthesises without making the asset'
+
+
+class Installer(StrEnum):
+    """What installs the functions' packages."""
+
+    UV = "uv"
+    PIP = "pip"
+    DOCKER = "docker"
+    """AWS's build image of the runtime, with its own Python and pip."""
+
+
+class Precompile(StrEnum):
+    """Whether the asset holds bytecode, without which every cold start compiles what it imports.
+
+    Only an interpreter of the function's own `major.minor` can make it, and whether a machine has
+    one must not change the asset key. With `WHEN_POSSIBLE` two machines therefore agree on the key
+    and may differ in the start-up time of what they upload under it; CDK uploads a key once, so the
+    first to deploy decides. `REQUIRED` and `NEVER` are declared and so part of the key: what is
+    behind it has bytecode, or has none, whoever uploaded it.
+    """
+
+    WHEN_POSSIBLE = "when-possible"
+    REQUIRED = "required"
+    NEVER = "never"
+
+
+class BundlingError(RuntimeError):
+    """The asset cannot be made as asked: what came, what is allowed, and the way round."""
+
+
+@jsii.implements(ILocalBundling)
+class LocalBundling:
+    """Makes the asset in CDK's output folder; called only when it is not there yet."""
+
+    def __init__(
+        self,
+        *,
+        source: Path,
+        target: Target,
+        precompile: Precompile,
+        installer: Installer | None,
+        cache: Path,
+    ) -> None:
+        self._source = source
+        self._requirements = source / "requirements.txt"
+        self._target = target
+        self._precompile = precompile
+        self._wanted = installer
+        self._cache = cache
+
+    def try_bundle(self, output_dir: str, *, image: DockerImage, **_: Any) -> bool:  # noqa: ARG002
+        """Make the asset and answer True, or False for CDK to make it in Docker.
+
+        Raises:
+            BundlingError: what should have worked did not; falling back to another way would hide
+            it.
+        """
+        output = Path(output_dir)
+        interpreter = self._interpreter()
+        if self._wanted is Installer.DOCKER:
+            return self._leave_to_docker("`installer=Installer.DOCKER`")
+        if interpreter is None and self._precompile is Precompile.REQUIRED:
+            return self._leave_to_docker(
+                f"`Precompile.REQUIRED`, and there is no python{self._target.python} on the PATH"
+            )
+        entry = self._cache_entry(compiled=interpreter is not None)
+        if entry.is_dir():
+            shutil.copytree(entry, output, dirs_exist_ok=True)
+        else:
+            installer = find_installer(self._wanted)
+            if installer is None:
+                return self._leave_to_docker("neither uv nor pip is installed")
+            self._install(installer, output)
+            if interpreter:
+                build_asset.compile_bytecode(interpreter, output, [output])
+            _keep(output, entry)
+        own_files = build_asset.add_source(self._source, output)
+        if interpreter:
+            own_python = [path for path in own_files if path.suffix == ".py"]
+            build_asset.compile_bytecode(interpreter, output, own_python)
+        return True
+
+    def _interpreter(self) -> str | None:
+        """An interpreter whose bytecode the function can run, if one is wanted and at hand."""
+        if self._precompile is Precompile.NEVER:
+            return None
+        candidates = (sys.executable, shutil.which(f"python{self._target.python}"))
+        return next((p for p in candidates if p and bytecode_of(p) == self._target.python), None)
+
+    def _cache_entry(self, *, compiled: bool) -> Path:
+        """Where installed packages are kept: by what they were made from, and by how."""
+        key = digest(
+            self._requirements.read_text(encoding="utf-8"),
+            recipe_text(),
+            self._target.python,
+            self._target.machine,
+        )
+        return self._cache / f"packages-{key[:32]}-{'compiled' if compiled else 'source'}"
+
+    def _install(self, installer: PackageInstaller, output: Path) -> None:
+        try:
+            build_asset.install_packages(
+                installer, requirements=self._requirements, target=self._target, into=output
+            )
+        except BuildError as error:
+            raise BundlingError(
+                f"{installer.name} did not install the functions' packages for Python "
+                f"{self._target.python} on {self._target.machine}. {error}\n"
+                f"Allowed are the wheels that {self._requirements} pins and hashes. A machine "
+                "needs its package index once; later synths use what was kept. Ways round: "
+                "`installer=Installer.PIP` or `.UV` where only that one knows your index; "
+                f"`installer=Installer.DOCKER` for AWS's build image; {_WITHOUT_ASSET}."
+            ) from error
+
+    def _leave_to_docker(self, reason: str) -> Literal[False]:
+        """Answer for Docker, aloud; or refuse where no engine would answer CDK."""
+        docker = shutil.which(os.environ.get("CDK_DOCKER", "docker"))  # as CDK chooses it
+        if docker is None or _status([docker, "version"]) != 0:
+            raise BundlingError(
+                f"The functions' asset would have to be made in Docker ({reason}), and no Docker "
+                "engine answers. Start one; or install uv or pip, put a "
+                f"python{self._target.python} on the PATH if bytecode is required, and leave "
+                f"`installer` out; {_WITHOUT_ASSET}."
+            )
+        sys.stderr.write(f"The functions' asset is made in Docker: {reason}.\n")
+        return False
+
+
+def find_installer(wanted: Installer | None) -> PackageInstaller | None:
+    """The installer asked for, or else uv, or else pip: of this interpreter, or on the PATH."""
+    names: tuple[Literal["uv", "pip"], ...] = ("uv", "pip")
+    for name in names:
+        if wanted not in (None, name):
+            continue
+        module = importlib.util.find_spec(name)
+        if module and module.origin:
+            return PackageInstaller(name=name, command=(sys.executable, "-m", name))
+        if on_path := shutil.which(name):
+            return PackageInstaller(name=name, command=(on_path,))
+    if wanted is not None:
+        raise BundlingError(
+            f"`installer=Installer.{wanted.name}` was asked for, and {wanted} is neither a module "
+            f"of {sys.executable} nor on the PATH. Install it (`pip install {wanted}`) or leave "
+            f"`installer` out to use what there is; {_WITHOUT_ASSET}."
+        )
+    return None
+
+
+def bytecode_of(interpreter: str) -> str | None:
+    """The `major.minor` whose bytecode a released CPython writes; None for anything else."""
+    tell = (
+        "import sys; v = sys.version_info; print(f'{v.major}.{v.minor}'"
+        " if (sys.implementation.name, v.releaselevel) == ('cpython', 'final') else '')"
+    )
+    try:
+        answer = subprocess.run(  # noqa: S603 - no shell
+            [interpreter, "-I", "-c", tell], capture_output=True, text=True, check=False
+        )
+    except OSError:  # found, but not a program of this machine
+        return None
+    return answer.stdout.strip() or None
+
+
+def default_cache() -> Path:
+    """The folder for installed packages, where this operating system keeps a user's caches."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "stripe-settlement"
+
+
+def recipe_text() -> str:
+    """The recipe, as an input of the keys and as the script that Docker runs."""
+    return Path(build_asset.__file__).read_text(encoding="utf-8")
+
+
+def digest(*inputs: object) -> str:
+    """SHA-256 over inputs that JSON can hold."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _keep(made: Path, entry: Path) -> None:
+    """Keep a copy of the installed packages for the next synth, where that is possible.
+
+    Copied beside its place and moved there whole: a synth that is killed leaves no half an entry,
+    and of two at once the later one finds the place taken.
+    """
+    with suppress(OSError):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix="making-", dir=entry.parent, ignore_cleanup_errors=True
+        ) as making:
+            copy = Path(making) / entry.name
+            shutil.copytree(made, copy)
+            copy.rename(entry)
+
+
+def _status(command: list[str]) -> int:
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - no shell
+    return done.returncode

@@ -1,0 +1,116 @@
+"""How the functions reach the database and its credentials."""
+
+from dataclasses import dataclass
+
+from aws_cdk import Stack, Tokenization
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import IConstruct
+
+from stripe_settlement._validation import require_between, require_match
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseConnection:
+    """The MariaDB that holds the orders.
+
+    Raises:
+        ValueError: a URL or an endpoint with a port where a host name belongs, or no such port.
+    """
+
+    host: str
+    """Host name or address of the writer."""
+
+    name: str
+    """The schema that holds `ticket_orders`."""
+
+    secret: secretsmanager.ISecret
+    """JSON secret with `password` and, optionally, `username`: what RDS manages fits. Read when it
+    is needed and again when the database refuses it, so a rotation is no outage."""
+
+    user: str | None = None
+    """Used only if the secret holds no `username`."""
+
+    port: int = 3306
+    """TCP port."""
+
+    tls: bool = True
+    """Whether the connection is encrypted and the server's certificate verified."""
+
+    ca_file: str | None = None
+    """PEM file of the authorities that vouch for the server, as a path inside the function. None:
+    Amazon's for RDS, which are in the asset."""
+
+    def __post_init__(self) -> None:
+        require_match(
+            "host",
+            self.host,
+            r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]+",
+            allowed="a host name or an address alone; the port is a field of its own",
+        )
+        require_match("name", self.name, r"[^\s/`]{1,64}", allowed="the name of a schema")
+        require_between("port", self.port, 1, 65_535)
+
+    def environment(self) -> dict[str, str]:
+        """The functions' variables. The credentials are not among them, only their address."""
+        variables = {
+            "DB_HOST": self.host,
+            "DB_PORT": Tokenization.stringify_number(self.port),
+            "DB_NAME": self.name,
+            "DB_SECRET_ARN": self.secret.secret_arn,
+        }
+        if self.user is not None:
+            variables["DB_USER"] = self.user
+        if not self.tls:
+            variables["DB_TLS"] = "off"
+        if self.ca_file is not None:
+            variables["DB_TLS_CA"] = self.ca_file
+        return variables
+
+
+def secret_statements(
+    scope: IConstruct, secret: secretsmanager.ISecret, *, noun: str
+) -> list[iam.PolicyStatement]:
+    """What a role needs to read the value of one secret, and nothing else of it.
+
+    `ISecret.grant_read` would allow `DescribeSecret` too, which the functions never call.
+
+    Args:
+        scope: whose stack tells the region.
+        secret: an owned one, or one imported by ARN or by name.
+        noun: ends the statements' sids, for example `DatabaseSecret`.
+    """
+    # The ARN of a secret imported by name lacks the six characters that Secrets Manager adds.
+    arn = secret.secret_full_arn or f"{secret.secret_arn}-??????"
+    statements = [
+        iam.PolicyStatement(
+            sid=f"ReadThe{noun}", actions=["secretsmanager:GetSecretValue"], resources=[arn]
+        )
+    ]
+    if secret.encryption_key is not None:
+        statements.append(
+            key_statement(
+                scope,
+                secret.encryption_key,
+                sid=f"DecryptThe{noun}",
+                actions=["kms:Decrypt"],
+                via="secretsmanager",
+            )
+        )
+    return statements
+
+
+def key_statement(
+    scope: IConstruct, key: kms.IKey, *, sid: str, actions: list[str], via: str
+) -> iam.PolicyStatement:
+    """Let a role use a key, but only through the service that encrypts with it."""
+    stack = Stack.of(scope)
+    return iam.PolicyStatement(
+        sid=sid,
+        actions=actions,
+        resources=[key.key_arn],
+        conditions={
+            "StringEquals": {"kms:ViaService": f"{via}.{stack.region}.{stack.url_suffix}"},
+        },
+    )

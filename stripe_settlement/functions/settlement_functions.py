@@ -1,0 +1,127 @@
+"""The three functions of one settlement: what they share, and how each differs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from stripe_settlement.database import DatabaseConnection
+from stripe_settlement.functions.schema_migration import SchemaMigration
+from stripe_settlement.functions.settlement_function import SettlementFunction
+from stripe_settlement.settings import MigrationSettings, SettlementSettings, WebhookSettings
+
+EVENT_FUNCTION: Final = "StripeEventBridgeHandler"
+WEBHOOK_FUNCTION: Final = "StripePaymentFunction"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettlementFunctions:
+    """One asset, one network, one database, one mode; a role and a failure queue for each."""
+
+    scope: Construct
+    settings: SettlementSettings
+    livemode: bool
+    service_name: str
+    code: lambda_.Code
+    database: DatabaseConnection
+    queue_key: kms.IKey | None
+    vpc: ec2.IVpc | None
+    vpc_subnets: ec2.SubnetSelection | None
+    security_groups: Sequence[ec2.ISecurityGroup]
+
+    def event_function(self) -> SettlementFunction:
+        """Settles what EventBridge delivers. It needs no secret of Stripe's, so it gets none."""
+        return self._settlement_function(
+            EVENT_FUNCTION,
+            handler="eventbridge_handler.handler",
+            description="Settles the orders that Stripe reports paid through EventBridge",
+            name="stripe-eventbridge",
+        )
+
+    def webhook_function(
+        self, webhook: WebhookSettings, stripe_secret: secretsmanager.ISecret
+    ) -> SettlementFunction:
+        """Settles what the webhook delivers, once its signature is checked."""
+        environment = {
+            "STRIPE_SECRET_ARN": stripe_secret.secret_arn,
+            "WEBHOOK_MAX_BODY_BYTES": str(webhook.max_body_bytes),
+        }
+        if webhook.signature_tolerance is not None:
+            environment["SIGNATURE_TOLERANCE_SECONDS"] = _seconds(webhook.signature_tolerance)
+        function = self._settlement_function(
+            WEBHOOK_FUNCTION,
+            handler="webhook_handler.handler",
+            description="Settles the orders that Stripe reports paid through its webhook",
+            name="stripe-webhook",
+            timeout=webhook.timeout,
+            environment=environment,
+        )
+        function.allow_reading(stripe_secret, noun="StripeSecret")
+        return function
+
+    def migration(self, migration: MigrationSettings) -> SchemaMigration:
+        """Brings the tables up to date at each deployment."""
+        return SchemaMigration(
+            self.scope,
+            "SchemaMigration",
+            code=self.code,
+            database=self.database,
+            settings=migration,
+            function_settings=self.settings.functions,
+            function_name=self.settings.physical_name("stripe-schema-migration"),
+            service_name=self.service_name,
+            vpc=self.vpc,
+            vpc_subnets=self.vpc_subnets,
+            security_groups=self.security_groups or None,
+        )
+
+    def _settlement_function(
+        self,
+        construct_id: str,
+        *,
+        handler: str,
+        description: str,
+        name: str,
+        timeout: Duration | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> SettlementFunction:
+        settings = self.settings.functions
+        return SettlementFunction(
+            self.scope,
+            construct_id,
+            handler=handler,
+            code=self.code,
+            database=self.database,
+            description=description,
+            settings=replace(settings, timeout=timeout) if timeout else settings,
+            queue_settings=self.settings.queues,
+            environment={**self._common_environment(), **(environment or {})},
+            function_name=self.settings.physical_name(f"{name}-function"),
+            failure_queue_name=self.settings.physical_name(f"{name}-on-failure"),
+            queue_key=self.queue_key,
+            vpc=self.vpc,
+            vpc_subnets=self.vpc_subnets,
+            security_groups=self.security_groups or None,
+        )
+
+    def _common_environment(self) -> dict[str, str]:
+        environment = {
+            "STRIPE_LIVEMODE": str(self.livemode).lower(),
+            "POWERTOOLS_SERVICE_NAME": self.service_name,
+            "POWERTOOLS_METRICS_NAMESPACE": self.settings.metrics_namespace,
+        }
+        if self.settings.stripe_account is not None:
+            environment["STRIPE_ACCOUNT"] = self.settings.stripe_account
+        if self.settings.order_grace is not None:
+            environment["ORDER_GRACE_SECONDS"] = _seconds(self.settings.order_grace)
+        return environment
+
+
+def _seconds(duration: Duration) -> str:
+    return str(int(duration.to_seconds()))

@@ -1,0 +1,1 @@
+"""Metrics, alarms, their descriptions, and the dashboard."""

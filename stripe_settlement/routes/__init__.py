@@ -1,0 +1,1 @@
+"""The ways Stripe's news arrives: EventBridge first, a webhook as fallback."""

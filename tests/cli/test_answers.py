@@ -1,0 +1,117 @@
+"""Which answers of a function let a message be deleted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from settlement import errors
+from settlement.domain.outcomes import Outcome, Result
+from settlement.errors import SettlementError
+from stripe_settlement_cli.answers import COMMITTED, Answer, read_answer
+from stripe_settlement_cli.reasons import ADVICE, OUR_ERRORS, Reason, reason_of_error
+
+
+def of_the_webhook(status: int, **body: str) -> bytes:
+    return json.dumps({"statusCode": status, "body": json.dumps(body)}).encode()
+
+
+def test_committed_is_what_the_functions_acknowledge() -> None:
+    assert set(COMMITTED) == {outcome.value for outcome in Outcome if outcome.acknowledges}
+
+
+def test_every_error_of_the_functions_has_its_advice() -> None:
+    raised = {
+        name
+        for name, error in vars(errors).items()
+        if isinstance(error, type) and issubclass(error, SettlementError)
+    } - {"SettlementError", "RetryableError"}
+    assert raised == OUR_ERRORS
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_both_routes_answers_are_understood(outcome: Outcome) -> None:
+    result = Result(outcome=outcome)
+    direct = read_answer(json.dumps(result.answer()).encode(), failed=False)
+    posted = read_answer(
+        of_the_webhook(int(result.http_status), outcome=outcome.value), failed=False
+    )
+
+    assert direct == posted
+    assert direct.outcome == (outcome.value if outcome.acknowledges else None)
+    assert direct.reason is None or direct.reason.kind == outcome.value
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"null",
+        b'"settled"',
+        b'{"outcome": "Settled"}',
+        b'{"outcome": ["settled"]}',
+        b'{"outcome": null}',
+        b'{"statusCode": 200}',
+        b'{"statusCode": 200, "body": "settled"}',
+        of_the_webhook(503, outcome="settled"),
+    ],
+)
+def test_any_other_answer_commits_nothing(payload: bytes) -> None:
+    answer = read_answer(payload, failed=False)
+
+    assert (answer.outcome, answer.reason is None) == (None, False)
+    assert answer.reason is not None
+    assert answer.reason.kind == "unknown answer"
+
+
+def test_a_failed_invocation_commits_nothing_whatever_it_answers() -> None:
+    assert read_answer(b'{"outcome": "settled"}', failed=True).outcome is None
+
+
+def test_an_error_of_ours_is_shown_with_its_message() -> None:
+    payload = b'{"errorType": "LedgerUnavailable", "errorMessage": "connection refused"}'
+
+    assert read_answer(payload, failed=True) == Answer(
+        reason=Reason("LedgerUnavailable", "connection refused")
+    )
+
+
+def test_an_error_of_anybody_else_is_shown_without_its_message() -> None:
+    payload = b'{"errorType": "KeyError", "errorMessage": "jenny.rosen@example.com"}'
+
+    assert str(read_answer(payload, failed=True).reason) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"errorMessage": "2026-11-21T20:00:00Z 1b2c Task timed out after 60.00 seconds"},
+        {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": "RequestId: 1b2c Error: Task timed out after 60.00 seconds",
+        },
+    ],
+)
+def test_a_timeout_is_one_kind_of_failure_however_it_is_reported(error: dict[str, str]) -> None:
+    assert reason_of_error(error) == Reason("timeout", "Task timed out after 60.00 seconds")
+
+
+def test_a_crash_is_shown_as_lambda_describes_it() -> None:
+    error = {"errorType": "Runtime.ImportModuleError", "errorMessage": "No module named 'x'"}
+
+    assert str(reason_of_error(error)) == "Runtime.ImportModuleError: No module named 'x'"
+
+
+def test_a_reason_is_one_line_that_no_terminal_acts_on() -> None:
+    error = {"errorType": "LedgerUnavailable", "errorMessage": "a\n\x1b[31mb\u202ec" + "d" * 999}
+    text = str(reason_of_error(error))
+
+    assert text.isascii() or text.endswith("…")
+    assert text.startswith("LedgerUnavailable: a [31mb c")
+    assert len(text) < 250
+
+
+@pytest.mark.parametrize("kind", [*ADVICE, "Runtime.ExitError", "AccessDeniedException"])
+def test_every_reason_comes_with_advice(kind: str) -> None:
+    assert Reason(kind).advice.endswith(".")

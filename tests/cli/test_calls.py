@@ -1,0 +1,185 @@
+"""Promises about single calls to AWS: how long they take, how often they are made, what is lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from stripe_settlement_cli.clients import (
+    ANSWER_MARGIN,
+    Clients,
+)
+from stripe_settlement_cli.deployment import Finder
+from stripe_settlement_cli.redrive import QueueRedrive, Run
+from stripe_settlement_cli.streaks import Streaks
+from tests.cli.stand_in import TIMEOUT, Counts
+from tests.support.events import any_paid_event, eventbridge_envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.emulated_aws import EmulatedAWS
+    from stripe_settlement_cli.deployment import FailureQueue
+    from stripe_settlement_cli.messages import EventIds
+    from stripe_settlement_cli.report import Kept
+    from tests.cli.conftest import Ended
+    from tests.cli.stand_in import StandIn
+
+pytestmark = pytest.mark.xdist_group("operations")
+
+
+class Silent:
+    """A progress that nobody watches."""
+
+    def waiting(self, count: int) -> None: ...
+    def committed(self, ids: EventIds, outcome: str) -> None: ...
+    def kept(self, kept: Kept) -> None: ...
+    def held_elsewhere(self, count: int) -> None: ...
+
+
+@pytest.fixture
+def clients(run: Callable[..., Ended]) -> Clients:
+    """Clients of the emulated AWS, to which the environment has been pointed."""
+    return Clients()
+
+
+@pytest.fixture
+def on_failure(aws: EmulatedAWS, stack: StandIn) -> FailureQueue:
+    (queue,) = Finder(aws.client, stack.name).find().only([stack.queue_name("OnFailure")])
+    return queue
+
+
+def redrive_with(sqs: Any, queue: FailureQueue, clients: Clients) -> QueueRedrive:
+    run = Run(
+        sqs=sqs,
+        invoker=clients.invoker(function_timeout=TIMEOUT, at_once=4),
+        progress=Silent(),
+        interrupted=threading.Event(),
+        streaks=Streaks(),
+    )
+    return QueueRedrive(queue, run)
+
+
+def refuse(operation: str, code: str) -> Callable[..., None]:
+    def raise_error(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "refused"}}, operation)
+
+    return raise_error
+
+
+def test_an_expired_receipt_handle_loses_nothing(
+    stack: StandIn, on_failure: FailureQueue, clients: Clients
+) -> None:
+    event = stack.failed()
+    sqs = clients.client("sqs")
+    sqs.meta.events.register(
+        "before-call.sqs.DeleteMessage", refuse("DeleteMessage", "ReceiptHandleIsInvalid")
+    )
+
+    report = redrive_with(sqs, on_failure, clients).redrive()
+
+    assert (stack.settled(), report.outcomes["settled"]) == ({event}, 1)
+    assert [kept.reason.kind for kept in report.kept] == ["not deleted"]
+    assert stack.counts("OnFailure") == Counts(1, 0)
+
+
+def test_a_queue_that_cannot_be_read_is_reported(
+    stack: StandIn, on_failure: FailureQueue, clients: Clients
+) -> None:
+    stack.failed()
+    sqs = clients.client("sqs")
+    sqs.meta.events.register(
+        "before-call.sqs.ReceiveMessage", refuse("ReceiveMessage", "AccessDenied")
+    )
+
+    report = redrive_with(sqs, on_failure, clients).redrive()
+
+    assert report.unreadable is not None
+    assert "AccessDenied" in report.unreadable
+    assert not report.all_out
+
+
+def test_a_defect_of_ours_gives_every_message_back(
+    stack: StandIn,
+    on_failure: FailureQueue,
+    clients: Clients,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError
+
+    stack.failed()
+    monkeypatch.setattr(Streaks, "succeeded", defect)
+    work = redrive_with(clients.client("sqs"), on_failure, clients)
+
+    with pytest.raises(ZeroDivisionError):
+        work.redrive()
+
+    assert stack.counts("OnFailure") == Counts(1, 0)
+
+
+def test_a_message_is_hidden_for_longer_than_an_answer_may_take(
+    on_failure: FailureQueue, clients: Clients
+) -> None:
+    work = redrive_with(clients.client("sqs"), on_failure, clients)
+    backoff_of_botocore = 15
+
+    assert work.report.comes_back_within > TIMEOUT + ANSWER_MARGIN + backoff_of_botocore
+
+
+def test_an_answer_may_take_longer_than_the_function(clients: Clients) -> None:
+    invoker = clients.invoker(function_timeout=60, at_once=4)
+
+    assert invoker.meta.config.read_timeout > 60
+
+
+def test_an_answer_that_does_not_come_is_not_asked_for_twice(
+    stack: StandIn, clients: Clients
+) -> None:
+    event = any_paid_event()
+    stack.close(event["id"])
+    invoker = clients.invoker(function_timeout=1 - ANSWER_MARGIN, at_once=1)
+
+    with pytest.raises(ReadTimeoutError):
+        invoker.invoke(
+            FunctionName=stack.function_arn(), Payload=json.dumps(eventbridge_envelope(event))
+        )
+    stack.open_all()
+
+    assert stack.calls(event["id"]) == 1
+
+
+def test_a_throttled_invocation_is_tried_again(clients: Clients) -> None:
+    statuses = [429, 200]
+    invoker = clients.invoker(function_timeout=60, at_once=1)
+
+    def answer(request: Any, **_: object) -> AWSResponse:
+        status, headers = statuses.pop(0), HTTPHeaders()
+        if status == 429:
+            headers["x-amzn-ErrorType"] = "TooManyRequestsException"
+        return AWSResponse(request.url, status, headers, Raw(b"{}"))
+
+    invoker.meta.events.register("before-send.lambda.Invoke", answer)
+    invoker.invoke(FunctionName="any")
+
+    assert statuses == []
+
+
+class Raw:
+    """A response's body, as botocore reads it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self) -> list[bytes]:
+        return [self._content]
+
+    def read(self, _size: int | None = None) -> bytes:
+        content, self._content = self._content, b""
+        return content

@@ -1,0 +1,249 @@
+"""The whole command, on a running emulated AWS: what settles, stays, is untouched."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stripe_settlement_cli import redrive
+from stripe_settlement_cli.answers import COMMITTED
+from stripe_settlement_cli.redrive import WORKERS
+from stripe_settlement_cli.streaks import FAILURES_IN_A_ROW
+from tests.cli.stand_in import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Ended
+    from tests.cli.stand_in import StandIn
+
+    Run = Callable[..., Ended]
+
+pytestmark = pytest.mark.xdist_group("operations")
+
+EMPTY = Counts(0, 0)
+ONE = Counts(1, 0)
+
+
+def test_both_shapes_settle_and_leave_their_queues(stack: StandIn, run: Run) -> None:
+    undelivered, failed = stack.undelivered(), stack.failed()
+
+    assert run().code == 0
+    assert stack.settled() == {undelivered, failed}
+    assert {stack.counts(queue) for queue in ("Dlq", "OnFailure")} == {EMPTY}
+
+
+def test_a_request_of_the_webhook_goes_to_the_webhooks_function(stack: StandIn, run: Run) -> None:
+    event = stack.failed(queue="WebhookOnFailure", function="WebhookFunction")
+
+    assert run("--queue", stack.queue_name("WebhookOnFailure")).code == 0
+    assert stack.settled() == {event}
+    assert stack.counts("WebhookOnFailure") == EMPTY
+
+
+def test_nothing_to_do_is_done(stack: StandIn, run: Run) -> None:
+    ended = run()
+
+    assert (ended.code, "Nothing waits" in ended.out) == (0, True)
+
+
+@pytest.mark.parametrize("outcome", COMMITTED)
+def test_a_message_is_deleted_after_a_committed_outcome(
+    stack: StandIn, run: Run, outcome: str
+) -> None:
+    stack.plan(stack.failed(), outcome)
+
+    ended = run("--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, stack.counts("OnFailure")) == (0, EMPTY)
+    assert outcome.replace("_", " ") in ended.out
+
+
+@pytest.mark.parametrize("outcome", ["LedgerUnavailable", "KeyError", "fine"])
+def test_a_message_without_a_committed_outcome_is_visible_again(
+    stack: StandIn, run: Run, outcome: str
+) -> None:
+    event = stack.failed()
+    stack.plan(event, outcome)
+
+    ended = run("--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, stack.counts("OnFailure")) == (1, ONE)
+    assert event in ended.out
+    assert (outcome if outcome != "fine" else "unknown answer") in ended.out
+
+
+@pytest.mark.parametrize("outcome", ["retry", "unauthenticated"])
+def test_a_refused_request_of_the_webhook_stays(stack: StandIn, run: Run, outcome: str) -> None:
+    stack.plan(stack.failed(queue="WebhookOnFailure", function="WebhookFunction"), outcome)
+
+    ended = run("--queue", stack.queue_name("WebhookOnFailure"))
+
+    assert (ended.code, stack.counts("WebhookOnFailure")) == (1, ONE)
+    assert ("Resend the event from Stripe" in ended.out) == (outcome == "unauthenticated")
+
+
+def test_a_kept_message_is_tried_once_a_run(
+    stack: StandIn, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "HOLD_MARGIN", -19)  # It is visible again after a second.
+    kept, slow = stack.failed(), stack.failed()
+    stack.plan(kept, "OrderNotYetKnown")
+    stack.plan(slow, "OrderNotYetKnown")
+    stack.hide("OnFailure", seconds=3)
+
+    run("--queue", stack.queue_name("OnFailure"))
+
+    assert (stack.calls(kept), stack.calls(slow)) == (1, 1)
+
+
+def test_what_was_kept_settles_once_the_cause_is_gone(stack: StandIn, run: Run) -> None:
+    event = stack.failed()
+    stack.plan(event, "LedgerUnavailable")
+    run("--queue", stack.queue_name("OnFailure"))
+    stack.repair()
+
+    assert run("--queue", stack.queue_name("OnFailure")).code == 0
+    assert (stack.settled(), stack.counts("OnFailure")) == ({event}, EMPTY)
+
+
+@pytest.mark.parametrize(
+    "body", ["no JSON", "[]", "{}", json.dumps({"requestContext": {}, "requestPayload": {}})]
+)
+def test_an_unknown_shape_stays_and_reaches_no_function(
+    stack: StandIn, run: Run, body: str
+) -> None:
+    stack.send("OnFailure", body)
+
+    ended = run("--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, stack.counts("OnFailure"), stack.calls()) == (1, ONE, 0)
+    assert "unreadable" in ended.out
+
+
+def test_another_teams_queues_and_function_are_left_alone(stack: StandIn, run: Run) -> None:
+    stack.undelivered(queue="TheirDlq", function="TheirFunction")
+    stack.failed(queue="TheirOnFailure", function="TheirFunction")
+    stack.undelivered(queue="TheirQueue")
+
+    ended = run()
+
+    assert (ended.code, stack.calls()) == (0, 0)
+    assert {stack.counts(f"Their{each}") for each in ("Dlq", "OnFailure", "Queue")} == {ONE}
+    assert "Their" not in ended.out
+
+
+def test_another_teams_event_in_our_queue_stays(stack: StandIn, run: Run) -> None:
+    stack.failed(function="TheirFunction")
+
+    ended = run("--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, stack.counts("OnFailure"), stack.calls()) == (1, ONE, 0)
+    assert "not ours" in ended.out
+
+
+def test_an_event_for_a_replaced_function_goes_to_the_one_its_rule_invokes_now(
+    stack: StandIn, run: Run
+) -> None:
+    event = stack.undelivered(function="Bus")  # Any name that is no function's.
+
+    assert run("--queue", stack.queue_name("Dlq")).code == 0
+    assert stack.settled() == {event}
+
+
+def test_the_same_failure_again_and_again_ends_the_run(stack: StandIn, run: Run) -> None:
+    for event in [stack.failed() for _ in range(20)] + [stack.undelivered()]:
+        stack.plan(event, "LedgerUnavailable")
+
+    ended = run()
+
+    assert (ended.code, "stopped early" in ended.out) == (1, True)
+    assert FAILURES_IN_A_ROW <= stack.calls() < FAILURES_IN_A_ROW + WORKERS
+    assert (stack.counts("OnFailure"), stack.counts("Dlq")) == (Counts(20, 0), ONE)
+
+
+def test_events_that_fail_for_their_own_reasons_do_not_end_the_run(
+    stack: StandIn, run: Run
+) -> None:
+    for _ in range(FAILURES_IN_A_ROW + WORKERS):
+        stack.plan(stack.failed(), "OrderNotYetKnown")
+    last = stack.failed()
+
+    run("--queue", stack.queue_name("OnFailure"))
+
+    assert stack.settled() == {last}
+
+
+def test_what_somebody_else_holds_is_not_waited_for_for_ever(
+    stack: StandIn, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "PATIENCE_SECONDS", 0.1)
+    stack.failed()
+    stack.hide("OnFailure", seconds=600)
+
+    ended = run("--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, "somebody else's hands" in ended.out) == (1, True)
+
+
+def test_what_somebody_else_gives_back_in_time_settles(stack: StandIn, run: Run) -> None:
+    event = stack.failed()
+    stack.hide("OnFailure", seconds=1)
+
+    assert run("--queue", stack.queue_name("OnFailure")).code == 0
+    assert stack.settled() == {event}
+
+
+def test_nothing_personal_is_shown(stack: StandIn, run: Run) -> None:
+    stack.plan(stack.failed(), "KeyError")
+    stack.send("OnFailure", json.dumps({"customer_email": "jenny.rosen@example.com"}))
+    waits = run("--dry-run")
+    kept = run()
+
+    assert "KeyError" in kept.out
+    for text in (waits.out, waits.err, kept.out, kept.err):
+        assert "jenny" not in text.lower()
+
+
+class TestDryRun:
+    def test_lists_what_waits_and_why(self, stack: StandIn, run: Run) -> None:
+        undelivered, failed = stack.undelivered(), stack.failed()
+
+        ended = run("--dry-run")
+
+        assert ended.code == 0
+        for text in (undelivered, failed, "4711", "checkout.session.completed", "NO_PERMISSIONS"):
+            assert text in ended.out
+        assert "LedgerUnavailable: no connection" in ended.out
+
+    def test_changes_nothing(self, stack: StandIn, run: Run) -> None:
+        for _ in range(12):
+            stack.failed()
+
+        run("--dry-run")
+
+        assert (stack.counts("OnFailure"), stack.calls()) == (Counts(12, 0), 0)
+
+
+class TestQueue:
+    def test_by_name_url_or_arn_is_the_only_one_redriven(self, stack: StandIn, run: Run) -> None:
+        name = stack.queue_name("Dlq")
+        for way in (name, stack.ids["Dlq"], f"arn:aws:sqs:eu-west-1:000000000000:{name}"):
+            stack.undelivered()
+            stack.failed()
+            assert run("--queue", way).code == 0
+
+        assert (stack.counts("Dlq"), stack.counts("OnFailure")) == (EMPTY, Counts(3, 0))
+
+    def test_that_is_unknown_is_refused_with_those_that_are_known(
+        self, stack: StandIn, run: Run
+    ) -> None:
+        stack.undelivered()
+
+        ended = run("--queue", stack.queue_name("TheirDlq"))
+
+        assert (ended.code, stack.calls()) == (2, 0)
+        for queue in ("Dlq", "OnFailure", "WebhookOnFailure"):
+            assert stack.queue_name(queue) in ended.err
