@@ -1,12 +1,10 @@
 """Clear errors for bad input: what came, what is allowed, what to do."""
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aws_cdk import Duration, Token
 from aws_cdk import aws_apigateway as apigateway
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
@@ -60,30 +58,6 @@ def require_match(name: str, value: str | None, pattern: str, *, allowed: str) -
     if value is None or Token.is_unresolved(value) or re.fullmatch(pattern, value):
         return
     raise ValueError(f"{name} is {value!r}; allowed is {allowed}.")
-
-
-def require_vpc(
-    vpc: ec2.IVpc | None,
-    *,
-    vpc_subnets: ec2.SubnetSelection | None,
-    security_groups: Sequence[ec2.ISecurityGroup] | None,
-) -> None:
-    """Refuse subnets and security groups that nothing would be put into.
-
-    Raises:
-        ValueError: there is no VPC beside them, or the list of security groups is empty.
-    """
-    if vpc is None and (vpc_subnets is not None or security_groups is not None):
-        given = "vpc_subnets" if vpc_subnets is not None else "security_groups"
-        raise ValueError(
-            f"{given} came without vpc; they are parts of one. Pass the VPC too, for example "
-            "ec2.Vpc.from_vpc_attributes(…), or leave both out to run outside any VPC."
-        )
-    if security_groups is not None and not security_groups:
-        raise ValueError(
-            "security_groups is empty; a function in a VPC needs at least one. Leave it out to "
-            "have one created."
-        )
 
 
 def require_mode(livemode: object) -> None:

@@ -71,7 +71,7 @@ class FailureQueue(Construct):
             return
         granted = self._key.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="LetEventBridgeEncryptForTheDeadLetterQueue",
+                sid="AllowEventBridgeToUseKey",
                 principals=[iam.ServicePrincipal(_EVENTBRIDGE)],
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
                 resources=["*"],  # In a key's policy this is the key itself.

@@ -21,11 +21,11 @@ from stripe_settlement._production import production_objections, refuse
 from stripe_settlement._validation import (
     require_mode,
     require_one_audience,
-    require_vpc,
     require_webhook,
 )
 from stripe_settlement.bundling.code import settlement_code
 from stripe_settlement.database import DatabaseConnection
+from stripe_settlement.functions.network import network_of
 from stripe_settlement.functions.settlement_function import SettlementFunction
 from stripe_settlement.functions.settlement_functions import (
     EVENT_FUNCTION,
@@ -102,7 +102,7 @@ class StripeSettlement(Construct):
         require_mode(livemode)
         require_webhook(self.settings, stripe_secret=stripe_secret, rest_api=rest_api)
         require_one_audience(self.settings, alarm_topic=alarm_topic)
-        require_vpc(vpc, vpc_subnets=vpc_subnets, security_groups=security_groups)
+        network = network_of(vpc, vpc_subnets=vpc_subnets, security_groups=security_groups)
         if livemode:
             self._refuse_what_would_hurt(database, event_source_name or event_bus, alarm_topic)
         self.livemode: Final = livemode
@@ -111,8 +111,8 @@ class StripeSettlement(Construct):
             self.settings.service_name or self.settings.resource_prefix or Stack.of(self).stack_name
         )
         """The service in logs and tags, and the metrics' only dimension."""
-        self.security_groups: Final = self._security_groups(vpc, security_groups)
-        """Of all functions; empty outside a VPC."""
+        self.network: Final = network and network.with_security_group(self)
+        """Where all functions run; None outside a VPC."""
         family = SettlementFunctions(
             scope=self,
             settings=self.settings,
@@ -121,9 +121,7 @@ class StripeSettlement(Construct):
             code=code or self._bundle(),
             database=database,
             queue_key=queue_key,
-            vpc=vpc,
-            vpc_subnets=vpc_subnets,
-            security_groups=self.security_groups,
+            network=self.network,
         )
         self.event_function: Final = family.event_function()
         """Settles what EventBridge delivers."""
@@ -175,12 +173,12 @@ class StripeSettlement(Construct):
         Raises:
             ValueError: the functions run outside any VPC.
         """
-        if not self.security_groups:
+        if self.network is None:
             raise ValueError(
                 f"{self.node.path} runs outside any VPC, so it has no security group to let in. "
                 "Pass the database's vpc to StripeSettlement."
             )
-        return ec2.Connections(security_groups=list(self.security_groups))
+        return ec2.Connections(security_groups=list(self.network.security_groups))
 
     def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let somebody run `python -m stripe_settlement_cli redrive` on this stack.
@@ -265,17 +263,6 @@ class StripeSettlement(Construct):
             database_tls=database.tls,
         )
         refuse(objections, why=f"{self.node.path} would settle real money (livemode=True), but:")
-
-    def _security_groups(
-        self, vpc: ec2.IVpc | None, given: Sequence[ec2.ISecurityGroup] | None
-    ) -> tuple[ec2.ISecurityGroup, ...]:
-        if vpc is None or given is not None:
-            return tuple(given or ())
-        return (
-            ec2.SecurityGroup(
-                self, "SecurityGroup", vpc=vpc, description="Functions that settle Stripe payments"
-            ),
-        )
 
     def _bundle(self) -> lambda_.Code:
         functions = self.settings.functions

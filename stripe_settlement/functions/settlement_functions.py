@@ -1,17 +1,17 @@
 """The three functions of one settlement: what they share, and how each differs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from aws_cdk import Duration
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stripe_settlement.database import DatabaseConnection
+from stripe_settlement.functions.network import Network
 from stripe_settlement.functions.schema_migration import SchemaMigration
 from stripe_settlement.functions.settlement_function import SettlementFunction
 from stripe_settlement.settings import MigrationSettings, SettlementSettings, WebhookSettings
@@ -31,9 +31,7 @@ class SettlementFunctions:
     code: lambda_.Code
     database: DatabaseConnection
     queue_key: kms.IKey | None
-    vpc: ec2.IVpc | None
-    vpc_subnets: ec2.SubnetSelection | None
-    security_groups: Sequence[ec2.ISecurityGroup]
+    network: Network | None
 
     def event_function(self) -> SettlementFunction:
         """Settles what EventBridge delivers. It needs no secret of Stripe's, so it gets none."""
@@ -76,9 +74,7 @@ class SettlementFunctions:
             function_settings=self.settings.functions,
             function_name=self.settings.physical_name("stripe-schema-migration"),
             service_name=self.service_name,
-            vpc=self.vpc,
-            vpc_subnets=self.vpc_subnets,
-            security_groups=self.security_groups or None,
+            network=self.network,
         )
 
     def _settlement_function(
@@ -105,9 +101,7 @@ class SettlementFunctions:
             function_name=self.settings.physical_name(f"{name}-function"),
             failure_queue_name=self.settings.physical_name(f"{name}-on-failure"),
             queue_key=self.queue_key,
-            vpc=self.vpc,
-            vpc_subnets=self.vpc_subnets,
-            security_groups=self.security_groups or None,
+            network=self.network,
         )
 
     def _common_environment(self) -> dict[str, str]:

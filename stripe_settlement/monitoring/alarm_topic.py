@@ -53,7 +53,7 @@ class AlarmTopic(Construct):
         # A topic with a policy of its own has lost the default one, which let the whole account in.
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="LetTheAlarmsOfThisAccountPublish",
+                sid="AllowAlarmsToPublish",
                 principals=[iam.ServicePrincipal(_CLOUDWATCH)],
                 actions=["sns:Publish"],
                 resources=[self.topic.topic_arn],
@@ -64,7 +64,7 @@ class AlarmTopic(Construct):
     def _allow_cloudwatch_to_encrypt(self, key: kms.IKey) -> None:
         granted = key.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="LetTheAlarmsOfThisAccountUseTheKey",
+                sid="AllowAlarmsToUseKey",
                 principals=[iam.ServicePrincipal(_CLOUDWATCH)],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                 resources=["*"],  # In a key's policy this is the key itself.

@@ -20,7 +20,7 @@ def test_alarms_of_this_account_may_publish(stack: Stack) -> None:
                 "Statement": Match.array_with(
                     [
                         {
-                            "Sid": "LetTheAlarmsOfThisAccountPublish",
+                            "Sid": "AllowAlarmsToPublish",
                             "Effect": "Allow",
                             "Principal": CLOUDWATCH,
                             "Action": "sns:Publish",
@@ -52,7 +52,7 @@ def test_publishing_without_tls_is_denied(stack: Stack) -> None:
 def test_key_of_the_app_lets_the_alarms_of_this_account_encrypt(stack: Stack) -> None:
     AlarmTopic(stack, "AlarmTopic", encryption_key=kms.Key(stack, "Key"))
     granted = {
-        "Sid": "LetTheAlarmsOfThisAccountUseTheKey",
+        "Sid": "AllowAlarmsToUseKey",
         "Effect": "Allow",
         "Principal": CLOUDWATCH,
         "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],

@@ -197,7 +197,7 @@ class TestTheDeadLetterQueue:
         queue = only(template, "AWS::SQS::Queue")
         [key_id] = resources(template, "AWS::KMS::Key")
         policy = only(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
-        [grant] = [each for each in policy if each.get("Sid", "").startswith("LetEventBridge")]
+        [grant] = [each for each in policy if each.get("Sid") == "AllowEventBridgeToUseKey"]
         assert queue["KmsMasterKeyId"] == {"Fn::GetAtt": [key_id, "Arn"]}
         assert grant["Principal"] == {"Service": "events.amazonaws.com"}
         assert grant["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]

@@ -24,8 +24,8 @@ from tests.infrastructure.synthesis import (
 
 STARS_WITH_A_REASON = {
     "SendTracesToXRay": "X-Ray's actions know no resources",
-    "LetLambdaAttachItToTheVpc": "the network interfaces do not exist yet",
-    "ButNotTheCodeItself": "a denial",
+    "ManageNetworkInterfaces": "the network interfaces do not exist yet",
+    "DenyEc2FromFunctionCode": "a denial",
 }
 CDK_TRIGGER = "AWSCDKTrigger"
 """CDK's provider of triggers, which is not ours: its role is bound, not written, by us."""

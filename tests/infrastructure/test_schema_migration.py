@@ -70,7 +70,7 @@ class TestTheMigration:
         migration(stack)
 
         found = statements(template_of(stack), "SchemaMigration")
-        assert set(found) == {"WriteItsOwnLogs", "SendTracesToXRay", "ReadTheDatabaseSecret"}
+        assert set(found) == {"WriteLogs", "SendTracesToXRay", "ReadTheDatabaseSecret"}
         assert found["ReadTheDatabaseSecret"]["Resource"] == secret_arn("DatabaseCredentials")
 
     def test_logs_of_what_invokes_it_expire_and_stay_as_its_own_do(self, stack: Stack) -> None:

@@ -475,3 +475,19 @@ def test_every_function_follows_the_shared_settings(stack: Stack) -> None:
     template = template_of(stack)
     for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigration"):
         assert find(template, "AWS::Lambda::Function", part)["MemorySize"] == 256
+
+
+def test_subnets_without_a_vpc_are_an_error(stack: Stack) -> None:
+    with pytest.raises(ValueError, match=r"vpc_subnets came without vpc.*from_vpc_attributes"):
+        settle(stack, vpc_subnets=ec2.SubnetSelection())
+
+
+def test_security_groups_without_a_vpc_are_an_error(stack: Stack) -> None:
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
+    with pytest.raises(ValueError, match="security_groups came without vpc"):
+        settle(stack, security_groups=[group])
+
+
+def test_an_empty_list_of_security_groups_is_an_error(stack: Stack) -> None:
+    with pytest.raises(ValueError, match=r"security_groups is empty.*Leave it out"):
+        settle(stack, vpc=any_vpc(stack), security_groups=[])

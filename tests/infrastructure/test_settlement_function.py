@@ -2,19 +2,15 @@
 
 from typing import Any
 
-import pytest
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
-from stripe_settlement import (
-    FunctionSettings,
-    LogSettings,
-    QueueSettings,
-    SettlementFunction,
-)
+from stripe_settlement import FunctionSettings, LogSettings, QueueSettings
+from stripe_settlement.functions.network import Network
+from stripe_settlement.functions.settlement_function import SettlementFunction
 from tests.infrastructure.synthesis import (
     any_code,
     any_database,
@@ -157,7 +153,7 @@ class TestTheRole:
             sid: (each["Action"], each["Resource"])
             for sid, each in statements(template, "Settle").items()
         } == {
-            "WriteItsOwnLogs": (
+            "WriteLogs": (
                 ["logs:CreateLogStream", "logs:PutLogEvents"],
                 {"Fn::GetAtt": [log_group, "Arn"]},
             ),
@@ -166,11 +162,11 @@ class TestTheRole:
                 "secretsmanager:GetSecretValue",
                 secret_arn("DatabaseCredentials"),
             ),
-            "HandOverWhatKeptFailing": ("sqs:SendMessage", {"Fn::GetAtt": [queue, "Arn"]}),
+            "SendToOnFailureQueue": ("sqs:SendMessage", {"Fn::GetAtt": [queue, "Arn"]}),
         }
 
     def test_has_no_managed_policy(self, stack: Stack) -> None:
-        function(stack, vpc=any_vpc(stack))
+        function(stack, network=Network(vpc=any_vpc(stack)))
 
         assert "ManagedPolicyArns" not in only(template_of(stack), "AWS::IAM::Role")
 
@@ -184,10 +180,10 @@ class TestTheRole:
     def test_in_a_vpc_lets_lambda_and_not_the_code_handle_network_interfaces(
         self, stack: Stack
     ) -> None:
-        function(stack, vpc=any_vpc(stack))
+        function(stack, network=Network(vpc=any_vpc(stack)))
 
         found = statements(template_of(stack), "Settle")
-        allowed, denied = found["LetLambdaAttachItToTheVpc"], found["ButNotTheCodeItself"]
+        allowed, denied = found["ManageNetworkInterfaces"], found["DenyEc2FromFunctionCode"]
         assert "ec2:CreateNetworkInterface" in allowed["Action"]
         assert (denied["Effect"], denied["Action"]) == ("Deny", allowed["Action"])
         assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
@@ -205,30 +201,17 @@ class TestTheNetwork:
     def test_is_the_one_brought_in(self, stack: Stack) -> None:
         group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
         subnet = ec2.Subnet.from_subnet_id(stack, "Subnet", "subnet-9")
-        function(
-            stack,
+        network = Network(
             vpc=any_vpc(stack),
-            vpc_subnets=ec2.SubnetSelection(subnets=[subnet]),
-            security_groups=[group],
+            subnets=ec2.SubnetSelection(subnets=[subnet]),
+            security_groups=(group,),
         )
+        function(stack, network=network)
 
         assert only(template_of(stack), "AWS::Lambda::Function")["VpcConfig"] == {
             "SecurityGroupIds": ["sg-1"],
             "SubnetIds": ["subnet-9"],
         }
-
-    def test_without_a_vpc_refuses_subnets(self, stack: Stack) -> None:
-        with pytest.raises(ValueError, match=r"vpc_subnets came without vpc.*from_vpc_attributes"):
-            function(stack, vpc_subnets=ec2.SubnetSelection())
-
-    def test_without_a_vpc_refuses_security_groups(self, stack: Stack) -> None:
-        group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
-        with pytest.raises(ValueError, match="security_groups came without vpc"):
-            function(stack, security_groups=[group])
-
-    def test_refuses_an_empty_list_of_security_groups(self, stack: Stack) -> None:
-        with pytest.raises(ValueError, match=r"security_groups is empty.*Leave it out"):
-            function(stack, vpc=any_vpc(stack), security_groups=[])
 
 
 class TestTheSecondFailurePath:
