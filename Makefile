@@ -112,7 +112,7 @@ snapshots: setup ## Accept the synthesised templates as the new snapshots; read 
 	$(BIN)/python -m pytest tests/infrastructure/test_snapshots.py --snapshot-update
 
 .PHONY: settings
-settings: setup ## Write the settings tables of the README and docs/settings.md anew
+settings: setup ## Write the tables of docs/settings.md anew
 	$(BIN)/python scripts/update_settings_tables.py
 
 .PHONY: bench

@@ -1,4 +1,4 @@
-"""Regenerate the tables of settings in the README and in docs/settings.md from the code.
+"""Regenerate the tables of docs/settings.md from the code.
 
 A setting is a field of a frozen dataclass; its default and the docstring under it are what the
 tables show. The source is read and never imported, so this needs nothing but Python.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-ROOT_CLASS: Final = "SettlementSettings"
+PAGE: Final = "docs/settings.md"
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "stripe_settlement/settings.py": (
-        ROOT_CLASS,
+        "SettlementSettings",
         "FunctionSettings",
         "EventSettings",
         "WebhookSettings",
@@ -37,9 +36,6 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "stacks/environments.py": ("Environment", "Network"),
 }
 """Which classes are shown, in which order, and where each is written."""
-
-_SHORT: Final = 25
-"""Characters of a sentence that needs the next one to be understood."""
 
 
 class TableError(Exception):
@@ -55,12 +51,6 @@ class Setting:
     default: str | None
     """As a reader writes it; None where a value has to be given."""
     reason: str
-
-    @property
-    def summary(self) -> str:
-        """The reason's first sentence, and the second where the first says little."""
-        first, *others = re.split(r"(?<=[.?!])\s+(?=[A-Z`])", self.reason)
-        return " ".join([first, *others[: len(first) < _SHORT]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,31 +131,8 @@ def _shown(value: ast.expr) -> str:
             return ast.unparse(value)
 
 
-def compact_table(classes: Mapping[str, SettingsClass]) -> str:
-    """Every setting of the construct in one table, by the path one reaches it with."""
-    rows = [
-        (f"`{path}`", _code(setting.default), setting.summary)
-        for path, setting in _reachable(classes, ROOT_CLASS)
-    ]
-    return _table(("setting", "default", "what it is"), rows)
-
-
-def _reachable(
-    classes: Mapping[str, SettingsClass], name: str, prefix: str = ""
-) -> Iterator[tuple[str, Setting]]:
-    parts: list[tuple[str, str]] = []
-    for setting in classes[name].settings:
-        part = setting.annotation.removesuffix(" | None")
-        if part in classes:
-            parts.append((setting.name, part))
-        if part not in classes or setting.annotation != part:
-            yield f"{prefix}{setting.name}", setting
-    for field, part in parts:
-        yield from _reachable(classes, part, f"{prefix}{field}.")
-
-
 def full_tables(classes: Mapping[str, SettingsClass]) -> str:
-    """A section a class, with every reason in full."""
+    """Return one section per class, with every reason in full."""
     sections = []
     for each in classes.values():
         rows = [
@@ -204,27 +171,19 @@ def with_table(page: str, marker: str, table: str) -> str:
     """
     begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
     if page.count(begin) != 1 or page.count(end) != 1:
-        raise TableError(f"expected {begin} and {end}, once each")
+        raise TableError(f"{PAGE}: expected {begin} and {end}, once each")
     before, _, rest = page.partition(begin)
     return f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
 
 
-def pages(root: Path = ROOT) -> dict[Path, str]:
-    """What each page must hold.
+def settings_page(root: Path = ROOT) -> str:
+    """Return what docs/settings.md must hold.
 
     Raises:
         TableError: a table cannot be made.
     """
-    classes = read_classes(root)
-    tables = {"README.md": compact_table(classes), "docs/settings.md": full_tables(classes)}
-    made = {}
-    for name, table in tables.items():
-        try:
-            text = (root / name).read_text(encoding="utf-8")
-            made[root / name] = with_table(text, "settings", table)
-        except TableError as error:
-            raise TableError(f"{name}: {error}") from error
-    return made
+    tables = full_tables(read_classes(root))
+    return with_table((root / PAGE).read_text(encoding="utf-8"), "settings", tables)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -235,19 +194,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 if one differs")
     options = parser.parse_args(arguments)
     try:
-        made = pages(ROOT)
+        page = settings_page(ROOT)
     except TableError as error:
         sys.exit(str(error))
-    stale = [path for path, text in made.items() if path.read_text(encoding="utf-8") != text]
-    for path in stale:
-        name = path.relative_to(ROOT)
-        if options.check:
-            print(f"{name}: the settings table differs from the code: run this without --check")
-        else:
-            path.write_text(made[path], encoding="utf-8")
-            print(f"wrote the settings table of {name}")
+    stale = (ROOT / PAGE).read_text(encoding="utf-8") != page
     if not stale:
-        print("the settings tables say what the code says")
+        print(f"{PAGE} says what the code says")
+    elif options.check:
+        print(f"{PAGE}: the tables differ from the code: run this without --check")
+    else:
+        (ROOT / PAGE).write_text(page, encoding="utf-8")
+        print(f"wrote the tables of {PAGE}")
     return 1 if options.check and stale else 0
 
 

@@ -52,3 +52,7 @@ def test_the_guides_environment_leaves_only_the_database_to_the_deployment() -> 
         "DbPort",
         "DbUser",
     }
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    assert len(README.splitlines()) <= 150
