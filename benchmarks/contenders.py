@@ -7,7 +7,7 @@ import os
 from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pymysql
 
@@ -18,7 +18,7 @@ from settlement.bootstrap import open_database
 from settlement.domain.clock import Deadline, utc_now
 from settlement.domain.outcomes import Outcome, Route
 from settlement.domain.payments import Rules
-from settlement.domain.service import Delivery, handle_stripe_event
+from settlement.domain.service import Delivery, Parts, handle_stripe_event
 
 if TYPE_CHECKING:
     from benchmarks.box_office import Json
@@ -49,14 +49,12 @@ class Ours:
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._ledger = MariaDBLedger(open_database(settings))
-        self._rules = Rules()
+        self._parts = Parts(ledger=self._ledger, rules=Rules())
 
     def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
         """See `Contender`."""
         delivery = Delivery(route=Route.EVENTBRIDGE, received_at=utc_now(), deadline=Deadline(60))
-        result = handle_stripe_event(
-            envelope["detail"], delivery, ledger=self._ledger, rules=self._rules
-        )
+        result = handle_stripe_event(lambda: envelope["detail"], delivery, lambda: self._parts)
         if result.outcome is not Outcome.SETTLED:
             raise RuntimeError(f"not settled but {result.outcome}: {result.reason}")
 
@@ -71,11 +69,11 @@ class OursWhole:
     def __init__(self, settings: DatabaseSettings) -> None:
         os.environ.update(environment(settings))
         from eventbridge_handler import handler
-        from settlement.bootstrap import application, telemetry
+        from settlement.bootstrap import parts, telemetry
 
-        application.cache_clear()
+        parts.cache_clear()
         telemetry.cache_clear()
-        self._handler, self._application = handler, application
+        self._handler, self._parts = handler, parts
         self._nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         with redirect_stdout(self._nowhere):
             telemetry()
@@ -89,7 +87,7 @@ class OursWhole:
 
     def close(self) -> None:
         """See `Contender`."""
-        self._application().ledger.close()
+        cast("MariaDBLedger", self._parts().ledger).close()
         self._nowhere.close()
 
 

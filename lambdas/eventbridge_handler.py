@@ -29,4 +29,4 @@ def handler(event: object, context: LambdaContext) -> dict[str, str | None]:
     )
     if result.error is not None:
         raise result.error
-    return result.answer()
+    return result.response()

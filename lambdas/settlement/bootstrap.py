@@ -1,4 +1,4 @@
-"""One place a process where the parts are built, and the one path of a delivery through them.
+"""Where the parts are built, once per process, and the one path of a delivery through them.
 
 Nothing connects or reads configuration at import: a function that is configured wrong still starts,
 says what is wrong for each delivery, and leaves the delivery to be retried.
@@ -8,37 +8,26 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from settlement.adapters.database import Database, FixedCredentials, StoredCredentials
 from settlement.adapters.ledger import MariaDBLedger
 from settlement.adapters.telemetry import Telemetry
-from settlement.configuration import read_configuration
+from settlement.configuration import read_configuration, read_webhook_settings
 from settlement.domain.clock import Deadline, utc_now
-from settlement.domain.outcomes import Outcome, Result
-from settlement.domain.service import Delivery, handle_stripe_event
-from settlement.errors import RejectedDelivery, RetryableError, UnexpectedFailure
+from settlement.domain.service import Delivery, Parts, handle_stripe_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from settlement.adapters.database import Credentials
-    from settlement.configuration import DatabaseSettings
+    from settlement.adapters.signatures import SignatureVerifier, SigningSecrets
+    from settlement.configuration import DatabaseSettings, WebhookSettings
     from settlement.domain.clock import LambdaContext
-    from settlement.domain.outcomes import Route
-    from settlement.domain.payments import Rules
+    from settlement.domain.outcomes import Result, Route
 
     Opener = Callable[[Deadline], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """What both routes share for the life of a process."""
-
-    ledger: MariaDBLedger
-    rules: Rules
 
 
 def deliver(open_envelope: Opener, *, route: Route, context: LambdaContext) -> Result:
@@ -56,17 +45,7 @@ def deliver(open_envelope: Opener, *, route: Route, context: LambdaContext) -> R
     delivery = Delivery(
         route=route, received_at=received_at, deadline=Deadline.of_invocation(context)
     )
-    try:
-        event = open_envelope(delivery.deadline)
-        parts = application()
-        result = handle_stripe_event(event, delivery, ledger=parts.ledger, rules=parts.rules)
-    except RejectedDelivery as error:
-        result = Result(outcome=Outcome.UNAUTHENTICATED, reason=str(error), error=error)
-    except RetryableError as error:
-        result = Result(outcome=Outcome.RETRY, reason=str(error), error=error)
-    except Exception as error:  # noqa: BLE001 - a defect must not lose a payment either
-        failure = UnexpectedFailure.of(error)
-        result = Result(outcome=Outcome.RETRY, reason=str(failure), error=failure)
+    result = handle_stripe_event(lambda: open_envelope(delivery.deadline), delivery, parts)
     telemetry().report(
         result,
         route=route,
@@ -78,26 +57,51 @@ def deliver(open_envelope: Opener, *, route: Route, context: LambdaContext) -> R
 
 
 @cache
-def application() -> Application:
-    """Build the parts from the environment, once; a failure is not kept.
+def parts() -> Parts:
+    """Build what every route needs from the environment, once; a failure is not kept.
 
     Raises:
         ConfigurationError: naming each setting that is wrong.
     """
     configuration = read_configuration(os.environ)
-    return Application(
+    return Parts(
         ledger=MariaDBLedger(open_database(configuration.database)), rules=configuration.rules
     )
 
 
 @cache
+def webhook() -> tuple[WebhookSettings, SignatureVerifier]:
+    """Build what the webhook needs besides, once; a failure is not kept.
+
+    Raises:
+        ConfigurationError: naming each setting that is wrong.
+    """
+    # Not at the top: they load Stripe's library, which only the webhook needs.
+    from settlement.adapters.signatures import (
+        FixedSigningSecrets,
+        SignatureVerifier,
+        StoredSigningSecrets,
+    )
+
+    settings = read_webhook_settings(os.environ)
+    secrets: SigningSecrets
+    if settings.secrets:
+        secrets = FixedSigningSecrets(settings.secrets)
+    else:
+        from settlement.adapters.secrets import SecretsManagerSecret
+
+        secrets = StoredSigningSecrets(SecretsManagerSecret(settings.secret_arn or ""))
+    return settings, SignatureVerifier(secrets, tolerance=settings.tolerance)
+
+
+@cache
 def telemetry() -> Telemetry:
-    """The process's logger and metrics."""
+    """Return the process's logger and metrics."""
     return Telemetry()
 
 
 def open_database(settings: DatabaseSettings) -> Database:
-    """A database that connects when it is first asked."""
+    """Return a database that connects when it is first asked."""
     credentials: Credentials
     if settings.password is not None:
         credentials = FixedCredentials(settings.user or "", settings.password)

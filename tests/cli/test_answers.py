@@ -33,7 +33,7 @@ def test_every_error_of_the_functions_has_its_advice() -> None:
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_both_routes_answers_are_understood(outcome: Outcome) -> None:
     result = Result(outcome=outcome)
-    direct = read_answer(json.dumps(result.answer()).encode(), failed=False)
+    direct = read_answer(json.dumps(result.response()).encode(), failed=False)
     posted = read_answer(
         of_the_webhook(int(result.http_status), outcome=outcome.value), failed=False
     )

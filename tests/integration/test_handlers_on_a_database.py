@@ -1,9 +1,9 @@
-"""The handlers as Lambda calls them: environment in, committed rows and an answer out."""
+"""The handlers as Lambda calls them: environment in, committed rows and a response out."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -25,6 +25,7 @@ from tests.support.invocations import AnyContext
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from settlement.adapters.ledger import MariaDBLedger
     from tests.support.cachao import Cachao
 
 
@@ -42,12 +43,12 @@ def function(cachao: Cachao, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    for build in (bootstrap.application, bootstrap.telemetry, webhook_handler.webhook):
+    for build in (bootstrap.parts, bootstrap.telemetry, bootstrap.webhook):
         build.cache_clear()
     yield
-    if bootstrap.application.cache_info().currsize:
-        bootstrap.application().ledger.close()
-    bootstrap.application.cache_clear()
+    if bootstrap.parts.cache_info().currsize:
+        cast("MariaDBLedger", bootstrap.parts().ledger).close()
+    bootstrap.parts.cache_clear()
 
 
 @pytest.mark.parametrize("source", [PARTNER_SOURCE, FORWARDER_SOURCE])
@@ -55,19 +56,24 @@ def test_eventbridge_event_settles_its_order(cachao: Cachao, source: str) -> Non
     order = cachao.add_order()
     envelope = eventbridge_envelope(event_for(order, event="e"), source=source)
 
-    answer = eventbridge_handler.handler(envelope, AnyContext())
+    response = eventbridge_handler.handler(envelope, AnyContext())
 
-    assert answer == {"outcome": "settled", "event_id": "evt_e"}
+    assert response == {
+        "outcome": "settled",
+        "event_id": "evt_e",
+        "order_id": str(order.id),
+        "anomaly": None,
+    }
     assert cachao.status(order) == "paid"
 
 
 def test_signed_request_settles_its_order(cachao: Cachao) -> None:
     order = cachao.add_order()
 
-    answer = webhook_handler.handler(webhook_request(event_for(order, event="e")), AnyContext())
+    response = webhook_handler.handler(webhook_request(event_for(order, event="e")), AnyContext())
 
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"]) == {"outcome": "settled", "event_id": "evt_e"}
+    assert response["statusCode"] == 200
+    assert json.loads(response["body"]) == {"outcome": "settled", "event_id": "evt_e"}
     assert cachao.status(order) == "paid"
 
 
@@ -76,9 +82,9 @@ def test_one_event_on_both_routes_settles_once(cachao: Cachao) -> None:
     event = event_for(order)
 
     eventbridge_handler.handler(eventbridge_envelope(event), AnyContext())
-    answer = webhook_handler.handler(webhook_request(event), AnyContext())
+    response = webhook_handler.handler(webhook_request(event), AnyContext())
 
-    assert json.loads(answer["body"])["outcome"] == "duplicate"
+    assert json.loads(response["body"])["outcome"] == "duplicate"
     assert cachao.counters(order) == (2, 1)
 
 
@@ -89,6 +95,8 @@ def test_event_of_the_other_mode_settles_nothing(cachao: Cachao) -> None:
     assert eventbridge_handler.handler(eventbridge_envelope(event), AnyContext()) == {
         "outcome": "ignored",
         "event_id": event["id"],
+        "order_id": None,
+        "anomaly": None,
     }
     assert cachao.status(order) == "pending"
 
@@ -112,10 +120,10 @@ def test_database_that_is_away_is_a_503_and_an_error(
     order = cachao.add_order()
     event = event_for(order)
 
-    answer = webhook_handler.handler(webhook_request(event), AnyContext(remaining_seconds=2))
+    response = webhook_handler.handler(webhook_request(event), AnyContext(remaining_seconds=2))
 
-    assert answer["statusCode"] == 503
-    assert json.loads(answer["body"]) == {"outcome": "retry", "event_id": event["id"]}
+    assert response["statusCode"] == 503
+    assert json.loads(response["body"]) == {"outcome": "retry", "event_id": event["id"]}
     with pytest.raises(LedgerUnavailable):
         eventbridge_handler.handler(eventbridge_envelope(event), AnyContext(remaining_seconds=2))
 

@@ -36,7 +36,12 @@ def test_eventbridge_event_settles_and_answers_its_outcome(cachao: Cachao, start
     report = start("eventbridge_handler").invoke(eventbridge_envelope(event_for(order, event="e")))
 
     assert not report.is_error
-    assert report.json == {"outcome": "settled", "event_id": "evt_e"}
+    assert report.json == {
+        "outcome": "settled",
+        "event_id": "evt_e",
+        "order_id": str(order.id),
+        "anomaly": None,
+    }
     assert (cachao.status(order), cachao.settlements(order)) == ("paid", 1)
 
 

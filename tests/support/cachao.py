@@ -17,7 +17,7 @@ from settlement.configuration import DatabaseSettings
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Route
 from settlement.domain.payments import Rules
-from settlement.domain.service import Delivery, handle_stripe_event
+from settlement.domain.service import Delivery, Parts, handle_stripe_event
 from tests.support.events import any_paid_event
 
 if TYPE_CHECKING:
@@ -237,8 +237,8 @@ def deliver(
     delivery = Delivery(
         route=route, received_at=received_at or datetime.now(UTC), deadline=Deadline(seconds)
     )
-    ledger = MariaDBLedger(database)
-    return handle_stripe_event(event, delivery, ledger=ledger, rules=rules or Rules())
+    parts = Parts(ledger=MariaDBLedger(database), rules=rules or Rules())
+    return handle_stripe_event(lambda: event, delivery, lambda: parts)
 
 
 def event_for(

@@ -21,14 +21,19 @@ COMMITTED = [
     Verdict(Outcome.SETTLED),
     Verdict(Outcome.DUPLICATE),
     Verdict(Outcome.AWAITING_PAYMENT),
-    *(Verdict(Outcome.ANOMALY, kind) for kind in AnomalyKind),
+    *(Verdict(anomaly=kind) for kind in AnomalyKind if kind is not AnomalyKind.UNKNOWN_ORDER),
 ]
-"""Every verdict that a ledger can give."""
+"""Every verdict of a ledger after which the delivery is acknowledged, however young it is."""
 
 
 def name_of(verdict: Verdict) -> str:
     """For the id of a test."""
-    return verdict.anomaly or verdict.outcome
+    return verdict.anomaly or outcome_of(verdict)
+
+
+def outcome_of(verdict: Verdict) -> Outcome:
+    """The outcome of a delivery for which the ledger gives this verdict."""
+    return verdict.outcome or Outcome.ANOMALY
 
 
 @dataclass(kw_only=True)
@@ -50,28 +55,24 @@ def plenty_of_time() -> Deadline:
 
 
 class AnsweringLedger:
-    """Gives one answer and keeps what it was asked: a stub of the service's protocol."""
+    """Gives one verdict and keeps what it was asked: a stub of the service's protocol."""
 
-    def __init__(self, answer: Verdict | Exception | None) -> None:
-        self._answer = answer
-        self.settled: list[tuple[Payment, Delivery, bool]] = []
+    def __init__(self, verdict: Verdict | Exception) -> None:
+        self._verdict = verdict
+        self.settled: list[tuple[Payment, Delivery]] = []
         self.anomalies: list[tuple[Anomaly, Delivery]] = []
 
-    def settle(
-        self, payment: Payment, delivery: Delivery, *, order_may_be_late: bool
-    ) -> Verdict | None:
+    def settle(self, payment: Payment, delivery: Delivery) -> Verdict:
         """See :class:`settlement.domain.service.Ledger`."""
-        self.settled.append((payment, delivery, order_may_be_late))
+        self.settled.append((payment, delivery))
         return self._give()
 
-    def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> Verdict:
+    def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> None:
         """See :class:`settlement.domain.service.Ledger`."""
         self.anomalies.append((anomaly, delivery))
-        verdict = self._give()
-        assert verdict is not None, "record_anomaly always gives a verdict"
-        return verdict
+        self._give()
 
-    def _give(self) -> Verdict | None:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
+    def _give(self) -> Verdict:
+        if isinstance(self._verdict, Exception):
+            raise self._verdict
+        return self._verdict

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import webhook_handler
 from settlement import bootstrap
 from settlement.domain.payments import Rules
+from settlement.domain.service import Parts
 from tests.support.events import any_id
 from tests.support.invocations import AnsweringLedger
 from tests.support.output import Process
@@ -31,7 +31,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
             monkeypatch.delenv(name)
     service = any_id("service")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", service)
-    caches = (bootstrap.application, bootstrap.telemetry, webhook_handler.webhook)
+    caches = (bootstrap.parts, bootstrap.telemetry, bootstrap.webhook)
     for cache in caches:
         cache.cache_clear()
     yield Process(service)
@@ -48,12 +48,12 @@ def database_settings(process: Process, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def settle_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AnsweringLedger]:
-    """Put a ledger with one answer in the place of the database's."""
+    """Put a ledger with one verdict in the place of the database's."""
 
-    def use(answer: Verdict | Exception | None, **rules: Any) -> AnsweringLedger:
-        ledger = AnsweringLedger(answer)
-        parts = bootstrap.Application(ledger=cast("Any", ledger), rules=Rules(**rules))
-        monkeypatch.setattr(bootstrap, "application", lambda: parts)
+    def use(verdict: Verdict | Exception, **rules: Any) -> AnsweringLedger:
+        ledger = AnsweringLedger(verdict)
+        parts = Parts(ledger=ledger, rules=Rules(**rules))
+        monkeypatch.setattr(bootstrap, "parts", lambda: parts)
         return ledger
 
     return use

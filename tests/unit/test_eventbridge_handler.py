@@ -1,4 +1,4 @@
-"""What Lambda's asynchronous invocation gets back: an answer, or an error to deliver again."""
+"""What Lambda's asynchronous invocation gets back: a response, or an error to deliver again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import eventbridge_handler
 from settlement import bootstrap
 from settlement.adapters import secrets
-from settlement.domain.outcomes import Outcome, Route, Verdict
+from settlement.domain.outcomes import AnomalyKind, Outcome, Route, Verdict
 from settlement.errors import (
     ConfigurationError,
     LedgerUnavailable,
@@ -29,7 +29,7 @@ from tests.support.events import (
     load,
     webhook_request,
 )
-from tests.support.invocations import COMMITTED, AnsweringLedger, AnyContext, name_of
+from tests.support.invocations import COMMITTED, AnsweringLedger, AnyContext, name_of, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,15 +54,23 @@ def test_a_committed_outcome_returns(
     receive: Any, settle_with: SettleWith, verdict: Verdict, name: str
 ) -> None:
     settle_with(verdict)
-    answer = {"outcome": verdict.outcome, "event_id": ANY_EVENT["id"]}
-    assert receive(load(name)) == answer
+    assert receive(load(name)) == {
+        "outcome": outcome_of(verdict),
+        "event_id": ANY_EVENT["id"],
+        "order_id": "42",
+        "anomaly": verdict.anomaly,
+    }
 
 
 def test_an_ignored_event_returns(receive: Any, settle_with: SettleWith) -> None:
     settle_with(AssertionError("the ledger was asked"))
     event = load(OTHER_TYPE)
-    answer = {"outcome": "ignored", "event_id": event["id"]}
-    assert receive(eventbridge_envelope(event)) == answer
+    assert receive(eventbridge_envelope(event)) == {
+        "outcome": "ignored",
+        "event_id": event["id"],
+        "order_id": None,
+        "anomaly": None,
+    }
 
 
 def test_a_retry_raises_so_that_lambda_delivers_again(
@@ -74,7 +82,7 @@ def test_a_retry_raises_so_that_lambda_delivers_again(
 
 
 def test_an_order_that_may_yet_come_raises(receive: Any, settle_with: SettleWith) -> None:
-    settle_with(None)
+    settle_with(Verdict(anomaly=AnomalyKind.UNKNOWN_ORDER))
     with pytest.raises(OrderNotYetKnown):
         receive(eventbridge_envelope(any_paid_event()))
 
@@ -128,7 +136,7 @@ def test_no_setting_of_stripes_is_needed(receive: Any) -> None:
 
 @pytest.mark.usefixtures("database_settings")
 def test_the_parts_are_built_once_a_process() -> None:
-    assert bootstrap.application() is bootstrap.application()
+    assert bootstrap.parts() is bootstrap.parts()
 
 
 def test_settings_that_were_mended_are_read_again(
@@ -151,7 +159,7 @@ def test_an_invocation_without_time_asks_nothing_and_is_a_retry(process: Process
 def test_the_ledger_knows_route_moment_and_deadline(receive: Any, settle_with: SettleWith) -> None:
     ledger = settle_with(SETTLED)
     receive(load("eventbridge_partner"))
-    [(_, delivery, _)] = ledger.settled
+    [(_, delivery)] = ledger.settled
     assert delivery.route is Route.EVENTBRIDGE
     assert delivery.received_at.utcoffset() == timedelta(0)
     assert delivery.deadline.remaining() <= 24.5

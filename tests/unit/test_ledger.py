@@ -36,4 +36,4 @@ def test_an_order_that_changes_while_it_is_settled_is_left_to_the_next_delivery(
     delivery = Delivery(route=Route.WEBHOOK, received_at=NOW, deadline=plenty_of_time())
 
     with pytest.raises(LedgerUnavailable, match="order 7 changed while it was being settled"):
-        MariaDBLedger(cast("Database", database)).settle(payment, delivery, order_may_be_late=False)
+        MariaDBLedger(cast("Database", database)).settle(payment, delivery)

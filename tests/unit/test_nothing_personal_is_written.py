@@ -59,22 +59,22 @@ def event_full_of_marks(name: str = PAID, **session: object) -> dict[str, Any]:
     return event
 
 
-EVENTS: dict[str, tuple[dict[str, Any], Verdict | Exception | None]] = {
+EVENTS: dict[str, tuple[dict[str, Any], Verdict | Exception]] = {
     **{outcome: (event_full_of_marks(), Verdict(outcome)) for outcome in COMMITTED},
-    **{kind: (event_full_of_marks(), Verdict(Outcome.ANOMALY, kind)) for kind in AnomalyKind},
+    **{kind: (event_full_of_marks(), Verdict(anomaly=kind)) for kind in AnomalyKind},
     "another type": (event_full_of_marks(OTHER_TYPE), SETTLED),
     "order id": (
         event_full_of_marks(metadata={"order_id": MARK}),
-        Verdict(Outcome.ANOMALY, AnomalyKind.MALFORMED_ORDER_ID),
+        SETTLED,
     ),
     "session": (
         event_full_of_marks(currency=MARK, payment_status=MARK),
-        Verdict(Outcome.ANOMALY, AnomalyKind.MALFORMED_SESSION),
+        SETTLED,
     ),
-    "thin": (load(THIN), Verdict(Outcome.ANOMALY, AnomalyKind.THIN_EVENT)),
+    "thin": (load(THIN), SETTLED),
     "no event": ({**event_full_of_marks(), "object": MARK}, SETTLED),
     "no id": ({**event_full_of_marks(), "id": f"{MARK} {MARK}"}, SETTLED),
-    "unknown order": (event_full_of_marks(), None),
+    "unknown order": (any_paid_event(), Verdict(anomaly=AnomalyKind.UNKNOWN_ORDER)),
     "ledger": (event_full_of_marks(), LedgerUnavailable("why")),
     "defect": (event_full_of_marks(), KeyError(MARK)),
 }

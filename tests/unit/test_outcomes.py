@@ -1,4 +1,4 @@
-"""What each outcome answers, on each route."""
+"""What each outcome returns, on each route."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from settlement.domain.outcomes import Outcome, Result
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result
 from settlement.errors import DeliveryTooLarge, LedgerUnavailable, RejectedDelivery
 
 ACKNOWLEDGING = {
@@ -42,7 +42,7 @@ def test_any_other_delivery_answers_why_it_was_not(
     assert Result(outcome=outcome, error=error).http_status == status
 
 
-def test_the_answer_tells_nothing_but_outcome_and_event() -> None:
+def test_the_webhook_tells_its_sender_nothing_but_outcome_and_event() -> None:
     result = Result(
         outcome=Outcome.RETRY,
         event_id="evt_1",
@@ -51,4 +51,22 @@ def test_the_answer_tells_nothing_but_outcome_and_event() -> None:
         reason="the database gave an error",
         error=LedgerUnavailable("why"),
     )
-    assert result.answer() == {"outcome": "retry", "event_id": "evt_1"}
+    assert result.http_response() == {"outcome": "retry", "event_id": "evt_1"}
+
+
+@pytest.mark.parametrize("order_id", [42, None])
+def test_a_direct_invocation_gets_the_order_and_the_anomaly_too(order_id: int | None) -> None:
+    result = Result(
+        outcome=Outcome.ANOMALY,
+        event_id="evt_1",
+        order_id=order_id,
+        session_id="cs_1",
+        anomaly=AnomalyKind.SECOND_PAYMENT,
+        reason="the order is paid 50.00 eur",
+    )
+    assert result.response() == {
+        "outcome": "anomaly",
+        "event_id": "evt_1",
+        "order_id": "42" if order_id else None,
+        "anomaly": "second_payment",
+    }

@@ -1,27 +1,33 @@
-"""One event, one committed outcome: what is asked of the ledger, and what its answer means."""
+"""One event, one committed outcome: what is asked of the ledger, what follows from its verdict."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from settlement import handle_stripe_event
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route, Verdict
 from settlement.domain.payments import Rules
-from settlement.domain.service import Delivery
+from settlement.domain.service import Delivery, Parts
 from settlement.errors import (
     ConfigurationError,
+    DeliveryTooLarge,
     LedgerUnavailable,
     OrderNotYetKnown,
     RejectedDelivery,
     SecretUnavailable,
+    UnexpectedFailure,
 )
 from tests.support.events import ASYNC_FAILED, OTHER_TYPE, PAID, THIN, UNPAID, load, session_event
 from tests.support.invocations import NOW, AnsweringLedger, plenty_of_time
 
+if TYPE_CHECKING:
+    from settlement.domain.payments import Anomaly
+
 SETTLED = Verdict(Outcome.SETTLED)
+UNKNOWN = Verdict(anomaly=AnomalyKind.UNKNOWN_ORDER)
 GRACE = Rules().order_grace
 
 
@@ -34,25 +40,42 @@ def handle(
     **rules: Any,
 ) -> Result:
     delivery = Delivery(route=route, received_at=NOW + after, deadline=plenty_of_time())
-    return handle_stripe_event(value, delivery, ledger=ledger, rules=Rules(**rules))
+    parts = Parts(ledger=ledger, rules=Rules(**rules))
+    return handle_stripe_event(lambda: value, delivery, lambda: parts)
 
 
-@pytest.mark.parametrize(
-    "verdict",
-    [
-        SETTLED,
-        Verdict(Outcome.DUPLICATE),
-        Verdict(Outcome.AWAITING_PAYMENT),
-        Verdict(Outcome.ANOMALY, AnomalyKind.AMOUNT_MISMATCH),
-    ],
-)
-def test_the_result_is_what_the_ledger_committed(verdict: Verdict) -> None:
-    result = handle(load(PAID), AnsweringLedger(verdict))
-    assert (result.outcome, result.anomaly, result.error) == (
-        verdict.outcome,
-        verdict.anomaly,
-        None,
-    )
+@pytest.mark.parametrize("outcome", [Outcome.SETTLED, Outcome.DUPLICATE, Outcome.AWAITING_PAYMENT])
+def test_the_outcome_is_what_the_ledger_committed(outcome: Outcome) -> None:
+    ledger = AnsweringLedger(Verdict(outcome))
+    result = handle(load(PAID), ledger)
+    assert (result.outcome, result.anomaly, result.error) == (outcome, None, None)
+    assert ledger.anomalies == []
+
+
+def test_a_payment_that_does_not_settle_its_order_is_recorded_as_an_anomaly() -> None:
+    ledger = AnsweringLedger(Verdict(None, AnomalyKind.LATE_PAYMENT, "the order is cancelled"))
+    result = handle(load(PAID), ledger)
+    assert (result.outcome, result.anomaly) == (Outcome.ANOMALY, AnomalyKind.LATE_PAYMENT)
+    [(payment, _)], [(anomaly, _)] = ledger.settled, ledger.anomalies
+    assert (anomaly.kind, anomaly.detail) == (AnomalyKind.LATE_PAYMENT, "the order is cancelled")
+    assert (anomaly.order_id, anomaly.session_id) == (42, payment.session_id)
+    assert (anomaly.amount, anomaly.currency) == (payment.amount, payment.currency)
+    assert anomaly.payment_intent_id == payment.payment_intent_id
+
+
+def test_an_anomaly_that_could_not_be_recorded_is_a_retry() -> None:
+    class Ledger(AnsweringLedger):
+        def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> None:
+            raise LedgerUnavailable("why")
+
+    result = handle(load(PAID), Ledger(Verdict(anomaly=AnomalyKind.LATE_PAYMENT)))
+    assert (result.outcome, result.anomaly, result.reason) == (Outcome.RETRY, None, "why")
+
+
+def test_a_verdict_that_says_nothing_is_a_defect_and_a_retry() -> None:
+    result = handle(load(PAID), AnsweringLedger(Verdict()))
+    assert result.outcome is Outcome.RETRY
+    assert isinstance(result.error, UnexpectedFailure)
 
 
 def test_the_result_carries_the_ids_an_operator_searches_for() -> None:
@@ -68,7 +91,7 @@ def test_the_result_carries_the_ids_an_operator_searches_for() -> None:
 def test_a_payment_is_given_to_the_ledger_once_whatever_the_route(name: str, route: Route) -> None:
     ledger = AnsweringLedger(SETTLED)
     handle(load(name), ledger, route=route)
-    [(payment, delivery, _)] = ledger.settled
+    [(payment, delivery)] = ledger.settled
     assert (payment.order_id, payment.event.id) == (42, load(name)["id"])
     assert (delivery.route, delivery.received_at, ledger.anomalies) == (route, NOW, [])
 
@@ -93,7 +116,7 @@ def test_what_is_not_ours_never_reaches_the_ledger(value: object) -> None:
     ids=["thin", "order id", "session"],
 )
 def test_what_cannot_be_read_is_recorded_as_an_anomaly(value: object, kind: AnomalyKind) -> None:
-    ledger = AnsweringLedger(Verdict(Outcome.ANOMALY, kind))
+    ledger = AnsweringLedger(SETTLED)
     result = handle(value, ledger)
     [(anomaly, _)] = ledger.anomalies
     assert (anomaly.kind, result.anomaly, ledger.settled) == (kind, kind, [])
@@ -101,31 +124,33 @@ def test_what_cannot_be_read_is_recorded_as_an_anomaly(value: object, kind: Anom
 
 
 @pytest.mark.parametrize(
-    ("after", "may_be_late"),
+    ("after", "outcome"),
     [
-        (timedelta(0), True),
-        (GRACE, True),
-        (GRACE + timedelta(microseconds=1), False),
-        (timedelta(days=3), False),
-        (-timedelta(days=1), True),
+        (timedelta(0), Outcome.RETRY),
+        (GRACE, Outcome.RETRY),
+        (GRACE + timedelta(microseconds=1), Outcome.ANOMALY),
+        (timedelta(days=3), Outcome.ANOMALY),
+        (-timedelta(days=1), Outcome.RETRY),
     ],
     ids=str,
 )
-def test_an_order_may_be_late_within_the_grace_time(after: timedelta, may_be_late: bool) -> None:
-    ledger = AnsweringLedger(SETTLED)
-    handle(load(PAID), ledger, after=after)
-    assert [late for _, _, late in ledger.settled] == [may_be_late]
+def test_an_unknown_order_is_retried_within_the_grace_time(
+    after: timedelta, outcome: Outcome
+) -> None:
+    ledger = AnsweringLedger(UNKNOWN)
+    result = handle(load(PAID), ledger, after=after)
+    assert result.outcome is outcome
+    assert len(ledger.anomalies) == (outcome is Outcome.ANOMALY)
 
 
 def test_no_grace_time_makes_an_unknown_order_an_anomaly_at_once() -> None:
-    ledger = AnsweringLedger(SETTLED)
-    handle(load(PAID), ledger, after=timedelta(seconds=1), order_grace=timedelta(0))
-    assert [late for _, _, late in ledger.settled] == [False]
+    ledger = AnsweringLedger(UNKNOWN)
+    result = handle(load(PAID), ledger, after=timedelta(seconds=1), order_grace=timedelta(0))
+    assert result.anomaly is AnomalyKind.UNKNOWN_ORDER
 
 
-def test_an_order_that_may_yet_come_is_a_retry() -> None:
-    result = handle(load(PAID), AnsweringLedger(None), after=timedelta(seconds=5))
-    assert result.outcome is Outcome.RETRY
+def test_an_order_that_may_yet_come_is_a_retry_that_says_so() -> None:
+    result = handle(load(PAID), AnsweringLedger(UNKNOWN), after=timedelta(seconds=5))
     assert isinstance(result.error, OrderNotYetKnown)
     assert "order 42 does not exist; the event is 5 s old" in str(result.reason)
 
@@ -142,6 +167,40 @@ def test_a_ledger_that_cannot_commit_is_a_retry_that_still_names_the_event(
     assert result.session_id is not None
 
 
-def test_what_is_no_stripe_event_is_rejected() -> None:
-    with pytest.raises(RejectedDelivery):
-        handle({"hello": "world"}, AnsweringLedger(SETTLED))
+def test_what_is_no_stripe_event_is_unauthenticated() -> None:
+    result = handle({"hello": "world"}, AnsweringLedger(SETTLED))
+    assert result.outcome is Outcome.UNAUTHENTICATED
+    assert isinstance(result.error, RejectedDelivery)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (DeliveryTooLarge("why"), Outcome.UNAUTHENTICATED),
+        (SecretUnavailable("why"), Outcome.RETRY),
+        (ConfigurationError("why"), Outcome.RETRY),
+    ],
+)
+def test_an_event_that_cannot_be_opened_says_why(error: Exception, outcome: Outcome) -> None:
+    def fail() -> object:
+        raise error
+
+    delivery = Delivery(route=Route.WEBHOOK, received_at=NOW, deadline=plenty_of_time())
+    result = handle_stripe_event(fail, delivery, lambda: pytest.fail("the ledger was asked"))
+    assert (result.outcome, result.error, result.reason) == (outcome, error, "why")
+
+
+def test_parts_that_cannot_be_built_are_a_retry_that_names_the_event() -> None:
+    def fail() -> Parts:
+        raise ConfigurationError("why")
+
+    delivery = Delivery(route=Route.WEBHOOK, received_at=NOW, deadline=plenty_of_time())
+    result = handle_stripe_event(lambda: load(PAID), delivery, fail)
+    assert (result.outcome, result.reason) == (Outcome.RETRY, "why")
+    assert result.event_id == load(PAID)["id"]
+
+
+def test_a_defect_is_reported_by_type_and_place_alone() -> None:
+    result = handle(load(PAID), AnsweringLedger(KeyError("jenny.rosen@example.com")))
+    assert isinstance(result.error, UnexpectedFailure)
+    assert "jenny" not in str(result.reason)

@@ -9,7 +9,7 @@ import pytest
 
 import webhook_handler
 from settlement.adapters import secrets
-from settlement.domain.outcomes import Outcome, Route, Verdict
+from settlement.domain.outcomes import AnomalyKind, Outcome, Route, Verdict
 from settlement.errors import LedgerUnavailable, SecretUnavailable
 from tests.support.events import (
     FORWARDER_SOURCE,
@@ -22,7 +22,7 @@ from tests.support.events import (
     proxy_request,
     webhook_request,
 )
-from tests.support.invocations import COMMITTED, AnsweringLedger, AnyContext, name_of
+from tests.support.invocations import COMMITTED, AnsweringLedger, AnyContext, name_of, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +56,7 @@ def test_a_committed_outcome_answers_200(
     post: Any, settle_with: SettleWith, verdict: Verdict
 ) -> None:
     settle_with(verdict)
-    answer = {"outcome": verdict.outcome, "event_id": ANY_EVENT["id"]}
+    answer = {"outcome": outcome_of(verdict), "event_id": ANY_EVENT["id"]}
     assert post(webhook_request(ANY_EVENT)) == (200, answer)
 
 
@@ -100,9 +100,13 @@ def test_a_body_of_a_megabyte_answers_413(post: Any, settle_with: SettleWith) ->
     assert post(proxy_request("x" * 1024**2, signature="t=1,v1=x")) == (413, answer)
 
 
-@pytest.mark.parametrize("answer", [LedgerUnavailable("why"), None], ids=["ledger", "order"])
+@pytest.mark.parametrize(
+    "answer",
+    [LedgerUnavailable("why"), Verdict(anomaly=AnomalyKind.UNKNOWN_ORDER)],
+    ids=["ledger", "order"],
+)
 def test_a_retry_answers_503_and_names_the_event(
-    post: Any, settle_with: SettleWith, answer: Exception | None
+    post: Any, settle_with: SettleWith, answer: Exception | Verdict
 ) -> None:
     settle_with(answer)
     event = any_paid_event()
@@ -157,7 +161,7 @@ def test_settings_that_were_mended_are_read_again(
 def test_the_route_is_told_to_the_ledger(post: Any, settle_with: SettleWith) -> None:
     ledger = settle_with(SETTLED)
     post(webhook_request(ANY_EVENT))
-    assert [delivery.route for _, delivery, _ in ledger.settled] == [Route.WEBHOOK]
+    assert [delivery.route for _, delivery in ledger.settled] == [Route.WEBHOOK]
 
 
 @pytest.mark.parametrize(

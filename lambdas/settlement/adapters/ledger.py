@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from settlement.adapters.database import Statement
 from settlement.domain.outcomes import AnomalyKind, Outcome, Verdict
-from settlement.domain.payments import Anomaly, PaymentState
+from settlement.domain.payments import PaymentState
 from settlement.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
     from settlement.adapters.database import Database
-    from settlement.domain.payments import Payment
+    from settlement.domain.payments import Anomaly, Payment
     from settlement.domain.service import Delivery
 
 
@@ -27,9 +27,7 @@ class MariaDBLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def settle(
-        self, payment: Payment, delivery: Delivery, *, order_may_be_late: bool
-    ) -> Verdict | None:
+    def settle(self, payment: Payment, delivery: Delivery) -> Verdict:
         """See :meth:`settlement.domain.service.Ledger.settle`."""
         parameters = {
             **_common(payment, delivery),
@@ -47,11 +45,10 @@ class MariaDBLedger:
             return Verdict(Outcome(verdict))
         if verdict == OPEN:
             raise LedgerUnavailable(f"order {payment.order_id} changed while it was being settled")
-        if verdict == AnomalyKind.UNKNOWN_ORDER and order_may_be_late:
-            return None
-        return self.record_anomaly(_unsettled(payment, AnomalyKind(verdict), order), delivery)
+        detail = f"the order is {order}" if order else "there is no such order"
+        return Verdict(anomaly=AnomalyKind(verdict), detail=detail)
 
-    def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> Verdict:
+    def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> None:
         """See :meth:`settlement.domain.service.Ledger.record_anomaly`."""
         self._database.run(
             _statement("record_anomaly.sql"),
@@ -64,7 +61,6 @@ class MariaDBLedger:
             },
             delivery.deadline,
         )
-        return Verdict(Outcome.ANOMALY, anomaly.kind)
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
@@ -88,16 +84,3 @@ def _common(subject: Payment | Anomaly, delivery: Delivery) -> dict[str, object]
         # DATETIME knows no zone; the ledger's is UTC.
         "now": delivery.received_at.astimezone(UTC).replace(tzinfo=None),
     }
-
-
-def _unsettled(payment: Payment, kind: AnomalyKind, order: str) -> Anomaly:
-    return Anomaly(
-        event=payment.event,
-        kind=kind,
-        detail=f"the order is {order}" if order else "there is no such order",
-        session_id=payment.session_id,
-        order_id=payment.order_id,
-        payment_intent_id=payment.payment_intent_id,
-        amount=payment.amount,
-        currency=payment.currency,
-    )

@@ -1,4 +1,4 @@
-"""What can come of a delivery, and what each outcome answers on each route."""
+"""What can come of a delivery, and what each outcome returns on each route."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Route(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The answer to a delivery. All but the last two mean: what was to be done is committed."""
+    """What came of a delivery. All but the last two mean: what was to be done is committed."""
 
     SETTLED = "settled"
     DUPLICATE = "duplicate"
@@ -58,11 +58,16 @@ class AnomalyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the ledger committed for one delivery."""
+    """What the ledger found, and what it has committed: facts, from which the domain decides."""
 
-    outcome: Outcome
+    outcome: Outcome | None = None
+    """``SETTLED``, ``DUPLICATE`` or ``AWAITING_PAYMENT``, and it is committed; ``None``: nothing
+    was written.
+    """
     anomaly: AnomalyKind | None = None
-    """Set exactly when the outcome is ``ANOMALY``."""
+    """Why nothing was written."""
+    detail: str = ""
+    """What the order is, for the person who decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +89,22 @@ class Result:
 
     @property
     def http_status(self) -> HTTPStatus:
-        """The webhook's answer. Stripe retries everything that is not 2xx for up to 3 days."""
+        """The webhook's status. Stripe retries everything that is not 2xx for up to 3 days."""
         if self.outcome.acknowledges:
             return HTTPStatus.OK
         if self.outcome is Outcome.RETRY:
             return HTTPStatus.SERVICE_UNAVAILABLE
         return getattr(self.error, "http_status", HTTPStatus.BAD_REQUEST)
 
-    def answer(self) -> dict[str, str | None]:
-        """What the sender is told: nothing it does not already know."""
+    def response(self) -> dict[str, str | None]:
+        """Return what a direct invocation gets back."""
+        return {
+            "outcome": self.outcome.value,
+            "event_id": self.event_id,
+            "order_id": None if self.order_id is None else str(self.order_id),
+            "anomaly": None if self.anomaly is None else self.anomaly.value,
+        }
+
+    def http_response(self) -> dict[str, str | None]:
+        """Return what the webhook's sender gets back: nothing it does not already know."""
         return {"outcome": self.outcome.value, "event_id": self.event_id}

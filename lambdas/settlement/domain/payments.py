@@ -84,7 +84,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly:
-    """A delivery that may be real money and cannot be read as a payment of an order."""
+    """A delivery that may be real money and does not settle an order."""
 
     event: StripeEvent
     kind: AnomalyKind
@@ -95,6 +95,20 @@ class Anomaly:
     payment_intent_id: str | None = None
     amount: int | None = None
     currency: str | None = None
+
+    @classmethod
+    def of_payment(cls, payment: Payment, kind: AnomalyKind, detail: str) -> Anomaly:
+        """Return the anomaly of a payment that could be read and does not settle its order."""
+        return cls(
+            event=payment.event,
+            kind=kind,
+            detail=detail,
+            session_id=payment.session_id,
+            order_id=payment.order_id,
+            payment_intent_id=payment.payment_intent_id,
+            amount=payment.amount,
+            currency=payment.currency,
+        )
 
 
 @dataclass(frozen=True, slots=True)

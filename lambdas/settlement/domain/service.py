@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from settlement.domain.outcomes import Outcome, Result, Verdict
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result
 from settlement.domain.payments import Anomaly, Ignored, Rules, read_event, read_payment
-from settlement.errors import OrderNotYetKnown, RetryableError, UnexpectedFailure
+from settlement.errors import (
+    OrderNotYetKnown,
+    RejectedDelivery,
+    SettlementError,
+    UnexpectedFailure,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from settlement.domain.clock import Deadline
-    from settlement.domain.outcomes import Route
+    from settlement.domain.outcomes import Route, Verdict
     from settlement.domain.payments import Payment
 
 
@@ -35,71 +41,83 @@ class Ledger(Protocol):
     outcome is committed.
     """
 
-    def settle(
-        self, payment: Payment, delivery: Delivery, *, order_may_be_late: bool
-    ) -> Verdict | None:
-        """Apply what a session says of its order: settle it, or mark it processing or failed.
+    def settle(self, payment: Payment, delivery: Delivery) -> Verdict:
+        """Apply what a session says of its order: settle it, or mark it processing or failed."""
 
-        ``None``: there is no such order, it may yet come, and nothing was written.
-        """
+    def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> None:
+        """Keep a payment that does not settle its order, for a person to decide."""
 
-    def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> Verdict:
-        """Keep what cannot be read as a payment for a person to decide."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What an event is settled with."""
+
+    ledger: Ledger
+    """Where the outcome is committed."""
+    rules: Rules
+    """Which events are ours."""
 
 
 def handle_stripe_event(
-    event: object, delivery: Delivery, *, ledger: Ledger, rules: Rules
+    open_event: Callable[[], object], delivery: Delivery, parts: Callable[[], Parts]
 ) -> Result:
-    """Settle what a verified Stripe event reports, exactly once.
+    """Settle what a Stripe event reports, exactly once. No outcome depends on the route.
 
     Args:
-        event: The plain Event object (snapshot payload), its authenticity already established.
-        delivery: How and when it came; no outcome depends on the route.
-        ledger: Where the outcome is committed.
-        rules: Which events are ours.
+        open_event: Gives the plain Event object (snapshot payload), its authenticity established,
+            or raises :class:`~settlement.errors.SettlementError`.
+        delivery: How and when it came.
+        parts: Gives the ledger and the rules, or raises ``SettlementError``.
 
     Returns:
-        The result. An outcome that acknowledges the delivery is committed; with ``RETRY``
-        nothing was acknowledged and ``error`` says why.
-
-    Raises:
-        RejectedDelivery: ``event`` is not a Stripe event object.
+        The result; nothing is raised. An outcome that acknowledges the delivery is committed.
+        ``error`` is set exactly when the delivery is not acknowledged, and says why.
     """
-    stripe_event = read_event(event)
-    result = Result(
-        outcome=Outcome.IGNORED,
-        event_id=stripe_event.id,
-        event_type=stripe_event.type,
-        event_created=stripe_event.created,
-    )
-    reading = read_payment(stripe_event, rules)
-    if isinstance(reading, Ignored):
-        return replace(result, reason=reading.reason)
-    result = replace(result, order_id=reading.order_id, session_id=reading.session_id)
+    result = Result(outcome=Outcome.IGNORED)
     try:
-        if isinstance(reading, Anomaly):
-            verdict = ledger.record_anomaly(reading, delivery)
-        else:
-            verdict = _apply(reading, delivery, ledger, rules)
-    except RetryableError as error:
-        return _to_be_retried(result, error)
+        event = read_event(open_event())
+        result = replace(
+            result, event_id=event.id, event_type=event.type, event_created=event.created
+        )
+        settling = parts()
+        reading = read_payment(event, settling.rules)
+        if isinstance(reading, Ignored):
+            return replace(result, reason=reading.reason)
+        result = replace(result, order_id=reading.order_id, session_id=reading.session_id)
+        found = reading if isinstance(reading, Anomaly) else _settle(reading, delivery, settling)
+        if isinstance(found, Outcome):
+            return replace(result, outcome=found)
+        settling.ledger.record_anomaly(found, delivery)
+        return replace(result, outcome=Outcome.ANOMALY, anomaly=found.kind, reason=found.detail)
     except Exception as error:  # noqa: BLE001 - a defect must not lose a payment, nor its ids
-        return _to_be_retried(result, UnexpectedFailure.of(error))
-    reason = reading.detail if isinstance(reading, Anomaly) else None
-    return replace(result, outcome=verdict.outcome, anomaly=verdict.anomaly, reason=reason)
+        return _not_acknowledged(result, error)
 
 
-def _to_be_retried(result: Result, error: RetryableError) -> Result:
-    return replace(result, outcome=Outcome.RETRY, reason=str(error), error=error)
+def _settle(payment: Payment, delivery: Delivery, parts: Parts) -> Outcome | Anomaly:
+    """Return what is committed, or the anomaly that the ledger's verdict amounts to."""
+    verdict = parts.ledger.settle(payment, delivery)
+    if verdict.outcome is not None:
+        return verdict.outcome
+    if verdict.anomaly is None:
+        raise ValueError("the ledger gave neither an outcome nor an anomaly")
+    if verdict.anomaly is AnomalyKind.UNKNOWN_ORDER:
+        _raise_while_it_may_come(payment, delivery, parts.rules)
+    return Anomaly.of_payment(payment, verdict.anomaly, verdict.detail)
 
 
-def _apply(payment: Payment, delivery: Delivery, ledger: Ledger, rules: Rules) -> Verdict:
+def _raise_while_it_may_come(payment: Payment, delivery: Delivery, rules: Rules) -> None:
     age = delivery.received_at - payment.event.created
-    order_may_be_late = age <= rules.order_grace
-    verdict = ledger.settle(payment, delivery, order_may_be_late=order_may_be_late)
-    if verdict is None:
+    if age <= rules.order_grace:
         raise OrderNotYetKnown(
             f"order {payment.order_id} does not exist; the event is {age.total_seconds():.0f} s "
             f"old and is retried until it is {rules.order_grace.total_seconds():.0f} s old"
         )
-    return verdict
+
+
+def _not_acknowledged(known: Result, error: Exception) -> Result:
+    """Return the result that an error amounts to, with the ids that were known by then."""
+    if not isinstance(error, SettlementError):
+        error = UnexpectedFailure.of(error)
+    rejected = isinstance(error, RejectedDelivery)
+    outcome = Outcome.UNAUTHENTICATED if rejected else Outcome.RETRY
+    return replace(known, outcome=outcome, reason=str(error), error=error)
