@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
+# Asked for once, and only where a virtual environment has to be made.
+PYTHON ?= $(shell scripts/find_python.sh)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ENVIRONMENT ?= dev
