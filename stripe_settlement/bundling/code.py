@@ -108,7 +108,7 @@ def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> Tar
     if version is None or (int(version[1]), int(version[2])) < _OLDEST_PYTHON:
         raise BundlingError(
             f"The runtime is {runtime.name!r}; the functions need python3.11 or newer, "
-            "for example `lambda_.Runtime.PYTHON_3_14`."
+            "for example `lambda_.Runtime.PYTHON_3_13`."
         )
     if architecture.name not in _MACHINES:
         raise BundlingError(

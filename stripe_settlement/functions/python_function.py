@@ -105,6 +105,7 @@ class PythonFunction(Construct):
             security_groups=(list(network.security_groups) or None) if network else None,
         )
         """The function. Its `function_name` is the name, never the ARN."""
+        self._acknowledge_runtime()
         if settings.tracing:
             self._enable_tracing()
 
@@ -168,5 +169,17 @@ class PythonFunction(Construct):
                 reason="X-Ray's PutTraceSegments and PutTelemetryRecords, and in a VPC Lambda's "
                 "own calls for network interfaces that do not exist yet, cannot be limited to a "
                 "resource (Service Authorization Reference).",
+            )
+        )
+
+    def _acknowledge_runtime(self) -> None:
+        Validations.of(self.function).acknowledge(
+            *(
+                Acknowledgment(
+                    id=rule,
+                    reason="The runtime is the one that the whole test suite runs under; a newer "
+                    "one is a setting, and becomes the default once the suite has run under it.",
+                )
+                for rule in ("AwsSolutions-L1", "Serverless-LambdaLatestVersion")
             )
         )

@@ -60,7 +60,7 @@ def new_function(stack: Stack, construct_id: str) -> lambda_.Function:
     return lambda_.Function(
         stack,
         construct_id,
-        runtime=lambda_.Runtime.PYTHON_3_14,
+        runtime=lambda_.Runtime.PYTHON_3_13,
         handler="index.handler",
         code=lambda_.Code.from_inline("def handler(event, context): ..."),
     )

@@ -26,7 +26,7 @@ def any_function(stack: Stack) -> lambda_.IFunction:
     return lambda_.Function(
         stack,
         "Handler",
-        runtime=lambda_.Runtime.PYTHON_3_14,
+        runtime=lambda_.Runtime.PYTHON_3_13,
         handler="index.handler",
         code=lambda_.Code.from_inline("def handler(event, context): ..."),
     )

@@ -61,7 +61,7 @@ class TestTheFunction:
                 "TracingConfig",
             )
         } == {
-            "Runtime": "python3.14",
+            "Runtime": "python3.13",
             "Architectures": ["x86_64"],
             "MemorySize": 512,
             "Timeout": 60,
@@ -71,7 +71,7 @@ class TestTheFunction:
 
     def test_has_the_size_and_limits_of_the_settings(self, stack: Stack) -> None:
         settings = FunctionSettings(
-            runtime=lambda_.Runtime.PYTHON_3_13,
+            runtime=lambda_.Runtime.PYTHON_3_12,
             architecture=lambda_.Architecture.ARM_64,
             memory_size=1024,
             timeout=Duration.seconds(30),
@@ -80,7 +80,7 @@ class TestTheFunction:
         function(stack, settings=settings)
 
         properties = only(template_of(stack), "AWS::Lambda::Function")
-        assert properties["Runtime"] == "python3.13"
+        assert properties["Runtime"] == "python3.12"
         assert properties["Architectures"] == ["arm64"]
         assert properties["MemorySize"] == 1024
         assert properties["Timeout"] == 30

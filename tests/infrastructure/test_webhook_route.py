@@ -25,7 +25,7 @@ def route(stack: Stack, **arguments: Any) -> WebhookRoute:
     handler = lambda_.Function(
         stack,
         "Handler",
-        runtime=lambda_.Runtime.PYTHON_3_14,
+        runtime=lambda_.Runtime.PYTHON_3_13,
         handler="index.handler",
         code=any_code(),
     )
