@@ -47,16 +47,17 @@ def proxy(cachao: Cachao, configuration: dict[str, str]) -> Iterator[DelayingPro
 
 
 @pytest.mark.parametrize("wrong", WRONG_SETTINGS, ids="+".join)
-def test_webhook_with_wrong_settings_asks_to_be_asked_again(
+def test_webhook_with_wrong_settings_asks_for_the_event_again(
     configuration: dict[str, str], start: Start, wrong: dict[str, str]
 ) -> None:
     configuration |= wrong
     function = start("webhook_handler")
     for _ in range(2):
-        report = function.invoke(webhook_request(any_paid_event()))
+        event = any_paid_event()
+        report = function.invoke(webhook_request(event))
 
         assert report.json["statusCode"] == 503
-        assert json.loads(report.json["body"]) == {"outcome": "retry", "event_id": None}
+        assert json.loads(report.json["body"]) == {"outcome": "retry", "event_id": event["id"]}
 
 
 @pytest.mark.parametrize("wrong", WRONG_SETTINGS, ids="+".join)
