@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import textwrap
 from dataclasses import asdict
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from benchmarks.results import Results
 
 COLOURS = {Name.OURS: "#2a6fbb", Name.NAIVE: "#b0b0b0", Name.FLOOR: "#d8a343"}
+
+DARK_PAGES = """\
+  <style type="text/css">
+   @media (prefers-color-scheme: dark) {
+    text { fill: #f0f6fc }
+    [style*="fill: #ffffff"] { fill: #0d1117 !important }
+    [style*="stroke: #000000"] { stroke: #9198a1 !important }
+    [style*="fill: #2a6fbb"] { fill: #58a6ff !important }
+    [style*="fill: #b0b0b0"] { fill: #656c76 !important }
+   }
+  </style>
+"""
+"""What changes on a dark page; renderers that know no media queries draw the light one."""
 
 
 def page(results: Results, chart_name: str, more: str = "") -> str:
@@ -179,8 +193,15 @@ def chart(results: Results, path: Path) -> None:
             ("ordinary handler", COLOURS[Name.NAIVE]): [start.ordinary * 1000 for start in starts],
         },
     )
-    figure.savefig(path, format="svg", metadata={"Date": None})
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
+    path.write_text(adapted_to_dark_pages(drawn.getvalue()), encoding="utf-8")
+
+
+def adapted_to_dark_pages(svg: str) -> str:
+    """Return matplotlib's drawing with `DARK_PAGES` at the end of its first definitions."""
+    return svg.replace(" </defs>\n", f"{DARK_PAGES} </defs>\n", 1)
 
 
 def _bars(
