@@ -33,6 +33,13 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "stripe_settlement/monitoring/alarm_settings.py": ("AlarmSettings",),
     "stripe_settlement/database.py": ("DatabaseConnection",),
+    "stripe_settlement/order_tables.py": (
+        "OrderTables",
+        "OrdersTable",
+        "TicketsTable",
+        "DiscountCodesTable",
+        "StatusWords",
+    ),
     "stacks/environments.py": ("Environment", "Network"),
 }
 """Which classes are shown, in which order, and where each is written."""

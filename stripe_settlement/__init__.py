@@ -11,6 +11,13 @@ from stripe_settlement.monitoring.alarm_topic import AlarmTopic
 from stripe_settlement.monitoring.alarms import SettlementAlarms
 from stripe_settlement.monitoring.dashboard import SettlementDashboard
 from stripe_settlement.monitoring.metrics import SettlementMetric
+from stripe_settlement.order_tables import (
+    DiscountCodesTable,
+    OrdersTable,
+    OrderTables,
+    StatusWords,
+    TicketsTable,
+)
 from stripe_settlement.routes.eventbridge import EventRoute
 from stripe_settlement.routes.webhook import WebhookRoute
 from stripe_settlement.settings import (
@@ -30,6 +37,7 @@ __all__ = [
     "AlarmTopic",
     "BundlingError",
     "DatabaseConnection",
+    "DiscountCodesTable",
     "EventRoute",
     "EventSettings",
     "FailureQueue",
@@ -37,6 +45,8 @@ __all__ = [
     "Installer",
     "LogSettings",
     "MigrationSettings",
+    "OrderTables",
+    "OrdersTable",
     "Precompile",
     "QueueSettings",
     "SchemaMigration",
@@ -45,7 +55,9 @@ __all__ = [
     "SettlementFunction",
     "SettlementMetric",
     "SettlementSettings",
+    "StatusWords",
     "StripeSettlement",
+    "TicketsTable",
     "WebhookRoute",
     "WebhookSettings",
     "settlement_code",

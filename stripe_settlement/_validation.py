@@ -60,6 +60,16 @@ def require_match(name: str, value: str | None, pattern: str, *, allowed: str) -
     raise ValueError(f"{name} is {value!r}; allowed is {allowed}.")
 
 
+def require_text(name: str, value: object) -> None:
+    """Raise if something is no text.
+
+    Raises:
+        TypeError: with the name and the value.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}; allowed is a text.")
+
+
 def require_mode(livemode: object) -> None:
     """Refuse a mode that is neither True nor False.
 

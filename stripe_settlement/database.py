@@ -9,6 +9,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import IConstruct
 
 from stripe_settlement._validation import require_between, require_match
+from stripe_settlement.order_tables import OrderTables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class DatabaseConnection:
     """Host name or address of the writer."""
 
     name: str
-    """The schema that holds `ticket_orders`."""
+    """The schema that holds the shop's tables, and ours."""
 
     secret: secretsmanager.ISecret
     """JSON secret with `password` and, optionally, `username`: what RDS manages fits. Read when it
@@ -42,6 +43,9 @@ class DatabaseConnection:
     """PEM file of the authorities that vouch for the server, as a path inside the function. None:
     Amazon's for RDS, which are in the asset."""
 
+    tables: OrderTables = OrderTables()  # noqa: RUF009 - frozen, in a file of its own
+    """What the shop's tables and columns are called, and in which unit their amounts are."""
+
     def __post_init__(self) -> None:
         require_match(
             "host",
@@ -59,6 +63,7 @@ class DatabaseConnection:
             "DB_PORT": Tokenization.stringify_number(self.port),
             "DB_NAME": self.name,
             "DB_SECRET_ARN": self.secret.secret_arn,
+            "ORDER_TABLES": self.tables.to_json(),
         }
         if self.user is not None:
             variables["DB_USER"] = self.user

@@ -20,35 +20,6 @@ def test_all_is_sorted_and_names_each_export_once() -> None:
     assert stripe_settlement.__all__ == sorted(set(stripe_settlement.__all__))
 
 
-def test_all_holds_every_construct_and_every_settings_class() -> None:
-    assert set(stripe_settlement.__all__) == {
-        "AlarmSettings",
-        "AlarmText",
-        "AlarmTopic",
-        "BundlingError",
-        "DatabaseConnection",
-        "EventRoute",
-        "EventSettings",
-        "FailureQueue",
-        "FunctionSettings",
-        "Installer",
-        "LogSettings",
-        "MigrationSettings",
-        "Precompile",
-        "QueueSettings",
-        "SchemaMigration",
-        "SettlementAlarms",
-        "SettlementDashboard",
-        "SettlementFunction",
-        "SettlementMetric",
-        "SettlementSettings",
-        "StripeSettlement",
-        "WebhookRoute",
-        "WebhookSettings",
-        "settlement_code",
-    }
-
-
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: each.__name__)
 def test_settings_are_valid_as_they_are(settings: type) -> None:
     assert is_dataclass(settings)

@@ -11,6 +11,7 @@ from aws_cdk import aws_logs as logs
 from stripe_settlement import FunctionSettings, LogSettings, QueueSettings
 from stripe_settlement.functions.network import Network
 from stripe_settlement.functions.settlement_function import SettlementFunction
+from stripe_settlement.order_tables import OrderTables
 from tests.infrastructure.synthesis import (
     any_code,
     any_database,
@@ -127,6 +128,7 @@ class TestTheFunction:
             "DB_NAME": "shop",
             "DB_USER": "shop",
             "DB_SECRET_ARN": secret_arn("DatabaseCredentials"),
+            "ORDER_TABLES": OrderTables().to_json(),
             "POWERTOOLS_LOG_LEVEL": "INFO",
         }
 
