@@ -4,7 +4,7 @@ import os
 
 import aws_cdk as cdk
 
-from stacks.environment_reader import read_environment
+from stacks.environments import read_environment
 from stacks.payments_stack import PaymentsStack
 
 app = cdk.App()

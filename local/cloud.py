@@ -164,12 +164,12 @@ class LocalCloud:
             webhook_url=local_webhook_url(self.aws.endpoint, outputs["WebhookUrl"]),
             event_bus=outputs["EventBusName"],
             event_rule_arn=outputs["EventRuleArn"],
-            event_function=outputs["EventFunctionName"],
-            webhook_function=outputs["WebhookFunctionName"],
-            delivery_dlq_url=outputs["EventDlqUrl"],
-            on_failure_queue_url=outputs["EventOnFailureQueueUrl"],
-            webhook_on_failure_queue_url=outputs["WebhookOnFailureQueueUrl"],
-            topic_arn=outputs["FailureTopicArn"],
+            event_function=outputs["StripeEventBridgeHandlerName"],
+            webhook_function=outputs["StripePaymentFunctionName"],
+            delivery_dlq_url=outputs["StripeEventDlqUrl"],
+            on_failure_queue_url=outputs["StripeEventBridgeHandlerOnFailureQueueUrl"],
+            webhook_on_failure_queue_url=outputs["StripePaymentFunctionOnFailureQueueUrl"],
+            topic_arn=outputs["AlarmTopicArn"],
             db_host=database.host,
             db_port=database.port,
             db_name=database.name,
@@ -178,7 +178,7 @@ class LocalCloud:
             signing_secret=self._signing_secret,
         )
         self.stripe = stripe_side(self.addresses, self.aws.client("events"))
-        self.operator = OperatorSide(self.aws, stack=STACK, topic_arn=outputs["FailureTopicArn"])
+        self.operator = OperatorSide(self.aws, stack=STACK, topic_arn=outputs["AlarmTopicArn"])
 
 
 def stripe_side(addresses: Addresses, events: object) -> StripeSide:

@@ -7,17 +7,13 @@ tables show. The source is read and never imported, so this needs nothing but Py
     python scripts/update_settings_tables.py --check   exit 1 if a table differs from the code
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = "docs/settings.md"
@@ -40,7 +36,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "DiscountCodesTable",
         "StatusWords",
     ),
-    "stacks/environments.py": ("Environment", "Network"),
+    "stacks/environments.py": ("Environment", "NetworkIds"),
 }
 """Which classes are shown, in which order, and where each is written."""
 
@@ -71,7 +67,7 @@ class SettingsClass:
 
 
 def read_classes(root: Path = ROOT) -> dict[str, SettingsClass]:
-    """Every class of `SECTIONS`, by its name.
+    """Return every class of `SECTIONS`, by its name.
 
     Raises:
         TableError: a class is gone, or a field has no docstring.
@@ -115,7 +111,7 @@ def _read_fields(node: ast.ClassDef, path: str) -> Iterator[Setting]:
 
 
 def _shown(value: ast.expr) -> str:
-    """A default as one would say it: `Duration.seconds(60)` is 60 s, `512 * 1024` is 524288."""
+    """Return a default as one would say it: `Duration.seconds(60)` is 60 seconds."""
     match value:
         case ast.Call(
             func=ast.Attribute(value=ast.Name(id="Duration"), attr=unit),
@@ -132,6 +128,8 @@ def _shown(value: ast.expr) -> str:
             return str(left * right)
         case ast.Constant(value=str(text)):
             return f'"{text}"'
+        case ast.Attribute(value=ast.Name(id=owner)) if owner.endswith("Settings"):
+            return ast.unparse(value)  # another setting, see `_default`
         case ast.Attribute(attr=attr):
             return attr
         case _:
@@ -143,7 +141,7 @@ def full_tables(classes: Mapping[str, SettingsClass]) -> str:
     sections = []
     for each in classes.values():
         rows = [
-            (f"`{setting.name}`", _code(setting.default), setting.reason)
+            (f"`{setting.name}`", _code(_default(setting, classes)), setting.reason)
             for setting in each.settings
         ]
         sections.append(
@@ -156,6 +154,14 @@ def full_tables(classes: Mapping[str, SettingsClass]) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _default(setting: Setting, classes: Mapping[str, SettingsClass]) -> str | None:
+    """Return the default, or that of the setting it is taken from."""
+    owner, _, name = (setting.default or "").partition(".")
+    if owner not in classes:
+        return setting.default
+    return next(each.default for each in classes[owner].settings if each.name == name)
 
 
 def _code(default: str | None) -> str:
@@ -171,7 +177,7 @@ def _one_line(text: str) -> str:
 
 
 def with_table(page: str, marker: str, table: str) -> str:
-    """The page with what stands between its markers replaced.
+    """Return the page with what stands between its markers replaced.
 
     Raises:
         TableError: the page does not hold both markers, once each.

@@ -1,26 +1,32 @@
 """What differs between dev and prod.
 
 The decisions stand here with their reasons; `cdk.json` holds, under `environments`, what belongs to
-an account: addresses, ARNs, who is told.
+an account: addresses, ARNs, who is notified.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from types import UnionType
+from typing import Any, Final, get_args, get_type_hints
 
 from aws_cdk import RemovalPolicy
 
+from stripe_settlement import FunctionSettings
 from stripe_settlement._validation import require_match
 
 AT_DEPLOYMENT: Final = "at deployment"
 """Stands in `cdk.json` for a value that becomes a stack parameter without a default: the template
 can be synthesised and read, and CloudFormation refuses to deploy until somebody gives the value."""
 
+_PROD: Final = "prod"
+
 COMPLETE_ARN: Final = r"arn:aws[a-z-]*:secretsmanager:.+:secret:.+-[A-Za-z0-9]{6}"
 """With the six characters Secrets Manager adds, without which the ARN fits other secrets too."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class NetworkIds:
     """The database's VPC, by its ids: looking them up would need the account at synthesis."""
 
     vpc_id: str
@@ -33,7 +39,7 @@ class Network:
     """Private subnets with a way to Secrets Manager: a NAT or an interface endpoint."""
 
     security_group_ids: tuple[str, ...] = ()
-    """What the database lets in. Empty: one group is created, and nobody lets it in yet."""
+    """What the database accepts. Empty: one group is created, which nothing accepts yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +55,6 @@ class Environment:
 
     livemode: bool
     """Whether real money is settled, or Stripe's test mode."""
-
-    production: bool = False
-    """Whether this is the service's production, whatever its mode."""
 
     account: str | None = None
     """The only account it may be deployed into. None: the one the CLI is signed in to."""
@@ -75,19 +78,19 @@ class Environment:
     """Customer-managed key of the existing secrets. None: Secrets Manager's own."""
 
     alarm_emails: tuple[str, ...] = ()
-    """Who is told by the alarms."""
+    """Who is notified of alarms."""
 
     runbook_url: str | None = None
-    """Where the runbook opens from a mail. None: its path in this repository."""
+    """Where the runbook opens from a message. None: its path in this repository."""
 
     database_tls: bool = True
     """Whether the connection is encrypted and the server verified."""
 
-    network: Network | None = None
+    network: NetworkIds | None = None
     """The database's VPC. None: the functions run outside any."""
 
-    reserved_concurrency: int | None = 10
-    """Executions at once of each function. None for an account whose quota is too small."""
+    reserved_concurrency: int | None = FunctionSettings.reserved_concurrency
+    """Maximum concurrent executions of each function. None for a quota too small for it."""
 
     access_logs: bool = True
     """Whether the API writes them; the account needs API Gateway's CloudWatch role for it."""
@@ -108,33 +111,94 @@ class Environment:
 
     @property
     def guarded(self) -> bool:
-        """Whether what would hurt refuses to synthesise: in production, and with real money."""
-        return self.production or self.livemode
+        """Whether what would do harm is an error: in prod, and with real money."""
+        return self.name == _PROD or self.livemode
 
-    def objections(self) -> list[str]:
-        """What would hurt here, beyond what the construct itself refuses: each with a way round.
-
-        Empty where nothing is guarded.
-        """
-        if not self.guarded:
-            return []
-        objections = []
+    def errors(self) -> list[str]:
+        """Return what would do harm here and the construct itself does not check, with hints."""
+        errors = []
         if not self.livemode:
-            objections.append(
-                "livemode is false: every real payment would be ignored. Set it to true."
-            )
-        objections += [
+            errors.append("livemode is false: every real payment would be ignored. Set it to true.")
+        errors += [
             f"{field} is missing, so secrets would come as parameters: through a shell's history, "
             f"and by hand at every rotation. Create the secret and give its ARN, or "
             f"'{AT_DEPLOYMENT}'."
             for field in ("database_secret_arn", "stripe_secret_arn")
             if getattr(self, field) is None
         ]
-        return objections
+        return errors
 
 
 DEV: Final = Environment(name="dev", livemode=False, removal_policy=RemovalPolicy.DESTROY)
 """Stripe's test mode. Goes without a trace; secrets may come as parameters."""
 
-PROD: Final = Environment(name="prod", livemode=True, production=True)
-"""Real money. `cdk.json` has to say where the secrets are, which event source, who is told."""
+PROD: Final = Environment(name=_PROD, livemode=True)
+"""Real money. `cdk.json` has to say where the secrets are, which event source, who is notified."""
+
+
+def read_environment(name: str, environments: object) -> Environment:
+    """Return the environment of that name, with what `cdk.json` says about it.
+
+    Every key and every type is checked against the fields above. A name beside dev and prod is an
+    environment like dev.
+
+    Args:
+        name: as in `-c environment=…`.
+        environments: the context value `environments`; None leaves dev and prod as they are here.
+
+    Raises:
+        ValueError: there is no such environment, it has no such field, or a value of another type.
+    """
+    if environments is None:  # run without the CLI, which is what reads cdk.json
+        environments = {DEV.name: {}, PROD.name: {}}
+    known = environments if isinstance(environments, Mapping) else {}
+    overrides = known.get(name)
+    if not isinstance(overrides, Mapping):
+        raise ValueError(  # noqa: TRY004 - the value is wrong: a name nobody has written down
+            f"environment is {name!r}; cdk.json knows {', '.join(known) or 'none'}. Pass one of "
+            "them with -c environment=…, or add it to the context value 'environments' there."
+        )
+    base = PROD if name == PROD.name else dataclasses.replace(DEV, name=name)
+    return dataclasses.replace(base, **_read_fields(Environment, overrides, f"environments.{name}"))
+
+
+def _read_fields(kind: type, values: Mapping[str, object], path: str) -> dict[str, Any]:
+    types = get_type_hints(kind)
+    types.pop("name", None)  # An environment's name is its key.
+    for field in values:
+        if field not in types:
+            raise ValueError(f"{path}.{field} is unknown; allowed is {', '.join(types)}.")
+    return {field: _read(types[field], value, f"{path}.{field}") for field, value in values.items()}
+
+
+def _read(kind: Any, value: object, path: str) -> object:
+    optional = isinstance(kind, UnionType)
+    if optional and value is None:
+        return None
+    kind = get_args(kind)[0] if optional else kind
+    match value:
+        case str() if kind is RemovalPolicy and value in _REMOVAL_POLICIES:
+            return _REMOVAL_POLICIES[value]
+        case list() if kind == tuple[str, ...] and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        case Mapping() if kind is NetworkIds and value.keys() >= _REQUIRED_IDS:
+            return NetworkIds(**_read_fields(NetworkIds, value, path))
+        case _ if type(value) is kind:
+            return value
+    or_null = " or null" if optional else ""
+    raise ValueError(f"{path} is {value!r}; allowed is {_ALLOWED[kind]}{or_null}.")
+
+
+_REMOVAL_POLICIES: Final = {
+    "destroy": RemovalPolicy.DESTROY,
+    "retain": RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+}
+_REQUIRED_IDS: Final = {"vpc_id", "availability_zones", "subnet_ids"}
+_ALLOWED: Final[Mapping[object, str]] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    tuple[str, ...]: "a list of texts",
+    RemovalPolicy: " or ".join(_REMOVAL_POLICIES),
+    NetworkIds: "an object with vpc_id, availability_zones and subnet_ids",
+}

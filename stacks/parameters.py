@@ -32,7 +32,7 @@ class DeploymentParameters:
         self._environment = environment
 
     def database(self) -> DatabaseConnection:
-        """Where the orders are."""
+        """Return where the orders are."""
         host = self._text(
             "DbHost", "Host name of the database's writer", pattern=r"[A-Za-z0-9._:-]+"
         )
@@ -62,10 +62,10 @@ class DeploymentParameters:
         )
 
     def stripe_secret(self) -> secretsmanager.ISecret:
-        """The secret with the endpoint's signing secret."""
+        """Return the secret with the endpoint's signing secret."""
         if (arn := self._environment.stripe_secret_arn) is not None:
             return self._existing_secret("StripeCredentialsArn", arn)
-        # Test mode's key alone: with real money an environment refuses secrets by parameter.
+        # Test mode's key alone: with real money secrets by parameter are an error.
         return self._stored_secret(
             "StripeSecret",
             {
@@ -88,7 +88,7 @@ class DeploymentParameters:
         )
 
     def event_source_name(self) -> str | None:
-        """Stripe's partner event source; None for the default bus."""
+        """Return Stripe's partner event source; None for the default bus."""
         name = self._environment.event_source_name
         if name != AT_DEPLOYMENT:
             return name
@@ -100,11 +100,11 @@ class DeploymentParameters:
         )
 
     def alarm_emails(self) -> Sequence[str]:
-        """Who is told by the alarms."""
+        """Return who is notified of alarms."""
         return [
             self._text(
                 "AlarmEmail",
-                "Who is told by the alarms; has to confirm the mail SNS sends",
+                "E-mail address notified of alarms; has to confirm the subscription SNS sends",
                 pattern=r"[^@\s]+@[^@\s]+",
                 constraint="must be an e-mail address",
             )
@@ -168,7 +168,7 @@ class DeploymentParameters:
                 self._stack,
                 name,
                 no_echo=True,
-                description=f"{description}; kept in Secrets Manager",
+                description=f"{description}; stored in Secrets Manager",
                 allowed_pattern=f"^{pattern}$",
                 constraint_description=constraint,
             )

@@ -7,7 +7,7 @@ from aws_cdk import Annotations, CfnOutput, Stack
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from stacks.environments import Environment, Network
+from stacks.environments import Environment, NetworkIds
 from stacks.parameters import DeploymentParameters
 from stripe_settlement import (
     AlarmSettings,
@@ -18,7 +18,7 @@ from stripe_settlement import (
     StripeSettlement,
     WebhookSettings,
 )
-from stripe_settlement._production import production_objections, refuse
+from stripe_settlement._checks import production_errors, raise_if_any
 
 
 class PaymentsStack(Stack):
@@ -32,7 +32,8 @@ class PaymentsStack(Stack):
         environment: Environment,
         env: cdk.Environment | None = None,
     ) -> None:
-        """
+        """Wire the stack.
+
         Args:
             scope: the app.
             construct_id: the stack's name.
@@ -40,7 +41,7 @@ class PaymentsStack(Stack):
             env: where to.
 
         Raises:
-            ValueError: something would hurt in production or with real money; it lists all of it.
+            ValueError: something would do harm in production or with real money; it lists all.
         """
         super().__init__(
             scope,
@@ -52,7 +53,7 @@ class PaymentsStack(Stack):
         parameters = DeploymentParameters(self, environment)
         event_source_name = parameters.event_source_name()
         settings = _settings(environment, parameters)
-        _refuse_what_would_hurt(environment, settings)
+        _check_production(environment, settings)
         vpc, security_groups = self._network(environment.network)
         self.settlement: Final = StripeSettlement(
             self,
@@ -68,7 +69,9 @@ class PaymentsStack(Stack):
         """The service."""
         self._add_outputs()
 
-    def _network(self, network: Network | None) -> tuple[ec2.IVpc | None, list[ec2.ISecurityGroup]]:
+    def _network(
+        self, network: NetworkIds | None
+    ) -> tuple[ec2.IVpc | None, list[ec2.ISecurityGroup]]:
         if network is None:
             return None, []
         vpc = ec2.Vpc.from_vpc_attributes(
@@ -88,36 +91,21 @@ class PaymentsStack(Stack):
         return vpc, groups
 
     def _add_outputs(self) -> None:
-        settlement = self.settlement
-        route = settlement.event_route
+        settlement, route = self.settlement, self.settlement.event_route
         self._output("EventRuleArn", route.rule.rule_arn, "The rule that takes Stripe's events")
         self._output("EventBusName", route.event_bus.event_bus_name, "The bus the rule is on")
-        self._output("EventDlqUrl", route.delivery_dlq.queue_url, "Events that were not delivered")
-        self._output(
-            "EventOnFailureQueueUrl",
-            settlement.event_function.failure_queue.queue_url,
-            "Events the EventBridge function kept failing on",
-        )
-        self._output(
-            "EventFunctionName",
-            settlement.event_function.function.function_name,
-            "Settles what EventBridge delivers",
-        )
-        self._output("FailureTopicArn", settlement.alarm_topic.topic_arn, "Told by every alarm")
-        if settlement.webhook_route is not None and settlement.webhook_function is not None:
+        self._output("StripeEventDlqUrl", route.dlq.queue.queue_url, "Events not delivered")
+        for each in settlement.functions:
+            name, queue = each.node.id, each.failure_queue
+            self._output(f"{name}Name", each.function.function_name, f"Function {name}")
             self._output(
-                "WebhookUrl", settlement.webhook_route.url, "The endpoint to register in Stripe"
+                f"{name}OnFailureQueueUrl",
+                queue.queue.queue_url,
+                "Events that this function failed on at every attempt",
             )
-            self._output(
-                "WebhookOnFailureQueueUrl",
-                settlement.webhook_function.failure_queue.queue_url,
-                "Redriven events the webhook function kept failing on",
-            )
-            self._output(
-                "WebhookFunctionName",
-                settlement.webhook_function.function.function_name,
-                "Settles what the webhook delivers",
-            )
+        self._output("AlarmTopicArn", settlement.alarm_topic.topic_arn, "Where alarms go")
+        if settlement.webhook_url is not None:
+            self._output("WebhookUrl", settlement.webhook_url, "The endpoint to register in Stripe")
 
     def _output(self, name: str, value: str, description: str) -> None:
         CfnOutput(self, name, value=value, description=description)
@@ -142,12 +130,12 @@ def _settings(environment: Environment, parameters: DeploymentParameters) -> Set
     )
 
 
-def _refuse_what_would_hurt(environment: Environment, settings: SettlementSettings) -> None:
+def _check_production(environment: Environment, settings: SettlementSettings) -> None:
     if not environment.guarded:
         return
-    refuse(
-        environment.objections()
-        + production_objections(
+    raise_if_any(
+        environment.errors()
+        + production_errors(
             settings,
             names_its_bus=environment.event_source_name is not None,
             brings_its_topic=False,

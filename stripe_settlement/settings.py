@@ -43,7 +43,7 @@ class FunctionSettings:
     """What the functions have in common; they run the same code from the same asset.
 
     Raises:
-        ValueError: Lambda would refuse a value, or accept it and settle nothing.
+        ValueError: Lambda would reject a value, or accept it and settle nothing.
     """
 
     runtime: lambda_.Runtime = lambda_.Runtime.PYTHON_3_13
@@ -62,7 +62,7 @@ class FunctionSettings:
     retries what takes longer. The webhook and the migration have timeouts of their own."""
 
     reserved_concurrency: int | None = 10
-    """Executions at once of each function, and so its database connections at the most. None
+    """Maximum concurrent executions of each function, and so of its database connections. None
     leaves the functions in the account's pool: a fresh account's quota is too small to reserve
     from, and the deployment would fail."""
 
@@ -70,7 +70,7 @@ class FunctionSettings:
     """X-Ray for every function, so that a slow settlement can be told from a slow start."""
 
     log_level: lambda_.ApplicationLogLevel = lambda_.ApplicationLogLevel.INFO
-    """Lowest level written. At INFO there is one line an outcome, which is the audit trail."""
+    """Lowest level written. At INFO there is one line per outcome, which is the audit trail."""
 
     logs: LogSettings = LogSettings()
     """Where the JSON lines go and how long they stay."""
@@ -97,7 +97,7 @@ class FunctionSettings:
                 self.reserved_concurrency,
                 1,
                 1000,
-                way_round="To reserve nothing use None; to pause the event route use "
+                hint="To reserve nothing use None; to pause the event route use "
                 "EventSettings(enabled=False).",
             )
         require_between("retry_attempts", self.retry_attempts, 0, 2)
@@ -111,14 +111,14 @@ class QueueSettings:
     """The queues that hold what could not be delivered or settled.
 
     Raises:
-        ValueError: SQS would refuse a value.
+        ValueError: SQS would reject a value.
     """
 
     retention: Duration = Duration.days(14)  # noqa: RUF009
-    """How long a message waits for somebody. The longest SQS allows: each one is a payment."""
+    """How long a message waits for the operator. The longest SQS allows: each one is a payment."""
 
     visibility_timeout: Duration = Duration.seconds(60)  # noqa: RUF009
-    """How long a message stays hidden from others while somebody redrives it."""
+    """How long a message stays hidden from others while it is being redriven."""
 
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
     """What happens to the messages when the stack goes. Kept: they may be the only copy."""
@@ -135,7 +135,7 @@ class EventSettings:
     """The rule that takes Stripe's events off the bus.
 
     Raises:
-        ValueError: EventBridge would refuse a value, or the functions would ignore the events.
+        ValueError: EventBridge would reject a value, or the functions would ignore the events.
     """
 
     enabled: bool = True
@@ -148,11 +148,11 @@ class EventSettings:
     """Stripe's event types to deliver. A subset only if another consumer settles the rest."""
 
     retry_attempts: int = 3
-    """Times EventBridge tries again to hand an event to the function. Few: the reasons are a
+    """Times EventBridge tries again to deliver an event to the function. Few: the reasons are a
     throttle or a missing permission, and after them the event is safe in the dead-letter queue."""
 
     max_event_age: Duration = Duration.hours(1)  # noqa: RUF009
-    """How long EventBridge goes on trying. Short, so that somebody hears of it the same hour."""
+    """How long EventBridge goes on trying. Short, so that the operator is notified soon."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.detail_types if name not in STRIPE_DETAIL_TYPES]
@@ -173,30 +173,30 @@ class WebhookSettings:
     """The route Stripe calls over HTTPS.
 
     Raises:
-        ValueError: API Gateway would refuse a value, or answer before the function does.
+        ValueError: API Gateway would reject a value, or time out before the function does.
     """
 
     path: str = "/webhooks/stripe"
     """Path of the endpoint below the stage."""
 
     api_name: str = "StripeSettlementApi"
-    """Name of the REST API, and its dimension in CloudWatch. Not used with an API brought in."""
+    """Name of the REST API, and its dimension in CloudWatch. Not used with an existing API."""
 
     stage_name: str = "Prod"
-    """The stage, first part of the URL's path. With an API brought in: the stage Stripe calls."""
+    """The stage, first part of the URL's path. With an existing API: the stage Stripe calls."""
 
     endpoint_type: apigateway.EndpointType = apigateway.EndpointType.REGIONAL
     """Stripe calls from few places; an edge network in front would only add a hop."""
 
     timeout: Duration = Duration.seconds(25)  # noqa: RUF009
-    """The function's. Below the 29 s after which API Gateway gives up: an answer nobody waits for
+    """The function's. Below the 29 s after which API Gateway gives up: a response nobody waits for
     would leave Stripe retrying an order that is settled."""
 
     throttle_burst_limit: int = 100
     """Requests of the stage that may come at once."""
 
     throttle_rate_limit: float = 50
-    """Requests of the stage a second, in the long run. Far above any ticket sale, far below what
+    """Requests of the stage per second, in the long run. Far above any ticket sale, far below what
     the database could not take."""
 
     usage_plan: bool = True
@@ -204,7 +204,7 @@ class WebhookSettings:
     Stripe does not: what protects this route is the stage's throttle."""
 
     access_logs: LogSettings | None = LogSettings()
-    """One JSON line a request, without query, headers or body. None switches them off. They need
+    """One JSON line per request, without query, headers or body. None switches them off. They need
     API Gateway's account-wide CloudWatch role in the account, see `cloud_watch_role`."""
 
     cloud_watch_role: bool = False
@@ -219,12 +219,12 @@ class WebhookSettings:
     """Metrics for each method, on top of those for the stage."""
 
     max_body_bytes: int = 512 * 1024
-    """Largest request body the function reads; it answers 413 to more. API Gateway itself lets
+    """Largest request body the function reads; it returns 413 for more. API Gateway itself lets
     10 MB through. Stripe's events are a hundred times smaller than this."""
 
-    signature_tolerance: Duration | None = None
-    """How far a signature's time may be from ours, both ways. None: the functions' own 300 s,
-    which is Stripe's recommendation."""
+    signature_tolerance: Duration = Duration.seconds(300)  # noqa: RUF009
+    """How far a signature's time may be from ours, both ways. The default is Stripe's
+    recommendation."""
 
     def __post_init__(self) -> None:
         require_match(
@@ -241,18 +241,14 @@ class WebhookSettings:
             self.timeout,
             Duration.seconds(1),
             Duration.seconds(28),
-            way_round="API Gateway gives up after 29 s, and the function has to answer first.",
+            hint="API Gateway gives up after 29 s, and the function has to answer first.",
         )
         require_between("throttle_burst_limit", self.throttle_burst_limit, 1, 5000)
         require_between("throttle_rate_limit", self.throttle_rate_limit, 1, 10_000)
         require_between("max_body_bytes", self.max_body_bytes, 1024, 6 * _MIB, unit="bytes")
-        if self.signature_tolerance is not None:
-            require_duration(
-                "signature_tolerance",
-                self.signature_tolerance,
-                Duration.seconds(1),
-                Duration.hours(1),
-            )
+        require_duration(
+            "signature_tolerance", self.signature_tolerance, Duration.seconds(1), Duration.hours(1)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,10 +269,10 @@ class MigrationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SettlementSettings:
-    """Everything `StripeSettlement` can be told. `SettlementSettings()` is valid as it is.
+    """Everything that can be configured. `SettlementSettings()` is valid as it is.
 
     Raises:
-        ValueError: a name AWS would refuse.
+        ValueError: a name AWS would reject.
     """
 
     resource_prefix: str | None = None
@@ -296,9 +292,9 @@ class SettlementSettings:
     stripe_account: str | None = None
     """Connected account (`acct_…`) whose events alone are settled; None settles the platform's."""
 
-    order_grace: Duration | None = None
+    order_grace: Duration = Duration.seconds(120)  # noqa: RUF009 - immutable
     """How long a paid order may be unknown before that is an anomaly: Stripe can be faster than a
-    database replica. None: the functions' own 120 s."""
+    database replica."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of your own on everything created, beside Environment, Service, Component, ManagedBy."""
@@ -313,16 +309,16 @@ class SettlementSettings:
     """The preferred route."""
 
     webhook: WebhookSettings | None = WebhookSettings()
-    """The fallback route; None leaves it out."""
+    """The fallback route; None creates none."""
 
     queues: QueueSettings = QueueSettings()
     """The rule's dead-letter queue and the functions' on-failure queues."""
 
     migration: MigrationSettings | None = MigrationSettings()
-    """The migrations at deployment; None if somebody else runs them, before the routes go live."""
+    """The migrations at deployment; None if something else runs them, before the routes go live."""
 
     alarms: AlarmSettings = AlarmSettings()  # noqa: RUF009 - frozen, in a file of its own
-    """Thresholds, and who is told."""
+    """Thresholds, and who is notified."""
 
     def __post_init__(self) -> None:
         require_match(
@@ -343,11 +339,4 @@ class SettlementSettings:
             r"(?!AWS/)[A-Za-z0-9._/#:-]{1,255}",
             allowed="a CloudWatch namespace that does not begin with AWS/",
         )
-        if self.order_grace is not None:
-            require_duration(
-                "order_grace", self.order_grace, Duration.seconds(0), Duration.hours(24)
-            )
-
-    def physical_name(self, suffix: str) -> str | None:
-        """The prefix and the suffix; None without a prefix, so that CloudFormation chooses."""
-        return f"{self.resource_prefix}-{suffix}" if self.resource_prefix else None
+        require_duration("order_grace", self.order_grace, Duration.seconds(0), Duration.hours(24))

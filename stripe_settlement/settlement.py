@@ -1,7 +1,6 @@
 """Both routes, one settlement, one set of alarms."""
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Final
 
 from aws_cdk import Duration, Stack, Tags
@@ -17,25 +16,23 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from stripe_settlement._production import production_objections, refuse
-from stripe_settlement._validation import (
+from stripe_settlement._checks import (
+    production_errors,
+    raise_if_any,
     require_mode,
-    require_one_audience,
+    require_one_topic,
     require_webhook,
 )
+from stripe_settlement._naming import physical_name
 from stripe_settlement.bundling.code import settlement_code
 from stripe_settlement.database import DatabaseConnection
 from stripe_settlement.functions.network import network_of
-from stripe_settlement.functions.settlement_function import SettlementFunction
-from stripe_settlement.functions.settlement_functions import (
-    EVENT_FUNCTION,
-    WEBHOOK_FUNCTION,
-    SettlementFunctions,
-)
+from stripe_settlement.functions.settlement_functions import SettlementFunctions
 from stripe_settlement.monitoring.alarm_topic import AlarmTopic
 from stripe_settlement.monitoring.alarms import SettlementAlarms
 from stripe_settlement.monitoring.dashboard import SettlementDashboard
-from stripe_settlement.monitoring.metrics import FIVE_MINUTES, SettlementMetric, settlement_metric
+from stripe_settlement.monitoring.metrics import FIVE_MINUTES, SettlementMetric, SettlementMetrics
+from stripe_settlement.redrive_grant import RedriveGrant
 from stripe_settlement.routes.eventbridge import EventRoute
 from stripe_settlement.routes.webhook import WebhookRoute
 from stripe_settlement.settings import SettlementSettings
@@ -44,8 +41,8 @@ from stripe_settlement.settings import SettlementSettings
 class StripeSettlement(Construct):
     """Settles every paid Stripe checkout exactly once, whichever route delivers it.
 
-    Whatever fails on the way waits in a queue, and somebody is told. The parts are attributes, each
-    of them a construct that can be used alone.
+    What fails on the way is retained in a queue, and the operator is notified. The parts are
+    attributes.
     """
 
     def __init__(
@@ -68,12 +65,13 @@ class StripeSettlement(Construct):
         code: lambda_.Code | None = None,
         settings: SettlementSettings | None = None,
     ) -> None:
-        """
+        """Create everything that one settlement needs.
+
         Args:
             scope: the parent construct.
             construct_id: its id there.
             livemode: whether real money (True) or Stripe's test mode (False) is settled. Neither
-                reaches the orders of the other. With True, what would hurt is refused.
+                reaches the orders of the other. With True, what would do harm is an error.
             database: where the orders are.
             stripe_secret: JSON secret whose `webhook_secret` holds the endpoint's signing secret,
                 or several separated by commas. Needed for the webhook alone.
@@ -81,8 +79,8 @@ class StripeSettlement(Construct):
                 the bus of that name, which associates the source.
             event_bus: a bus that exists already, instead of `event_source_name`.
             rest_api: an API to add the webhook to, instead of creating one.
-            vpc: the database's network. Its subnets need a way to Secrets Manager: a NAT or an
-                interface endpoint.
+            vpc: the database's network; by default the functions run outside any VPC. Its subnets
+                need a way to Secrets Manager: a NAT or an interface endpoint.
             vpc_subnets: where in the VPC; by default its private subnets.
             security_groups: of the functions; by default one is created for all of them.
             alarm_topic: a topic with subscribers of its own, instead of creating one. CloudWatch
@@ -94,26 +92,35 @@ class StripeSettlement(Construct):
             settings: everything else.
 
         Raises:
-            ValueError: arguments that contradict each other, or that would hurt in live mode.
+            ValueError: arguments that contradict each other, or that would do harm in live mode.
         """
         super().__init__(scope, construct_id)
         self.settings: Final = settings or SettlementSettings()
         """What was asked for."""
         require_mode(livemode)
         require_webhook(self.settings, stripe_secret=stripe_secret, rest_api=rest_api)
-        require_one_audience(self.settings, alarm_topic=alarm_topic)
+        require_one_topic(self.settings, alarm_topic=alarm_topic)
         network = network_of(vpc, vpc_subnets=vpc_subnets, security_groups=security_groups)
         if livemode:
-            self._refuse_what_would_hurt(database, event_source_name or event_bus, alarm_topic)
+            errors = production_errors(
+                self.settings,
+                names_its_bus=event_source_name is not None or event_bus is not None,
+                brings_its_topic=alarm_topic is not None,
+                database_tls=database.tls,
+            )
+            why = f"{self.node.path} would settle real money (livemode=True), but:"
+            raise_if_any(errors, why=why)
         self.livemode: Final = livemode
         """Whether real money is settled."""
-        self.service_name: Final = (
-            self.settings.service_name or self.settings.resource_prefix or Stack.of(self).stack_name
-        )
+        prefix = self.settings.resource_prefix
+        self.service_name: Final = self.settings.service_name or prefix or Stack.of(self).stack_name
         """The service in logs and tags, and the metrics' only dimension."""
+        self._metrics = SettlementMetrics(
+            namespace=self.settings.metrics_namespace, service=self.service_name
+        )
         self.network: Final = network and network.with_security_group(self)
         """Where all functions run; None outside a VPC."""
-        family = SettlementFunctions(
+        create = SettlementFunctions(
             scope=self,
             settings=self.settings,
             livemode=livemode,
@@ -123,48 +130,85 @@ class StripeSettlement(Construct):
             queue_key=queue_key,
             network=self.network,
         )
-        self.event_function: Final = family.event_function()
+        self.event_function: Final = create.event_function()
         """Settles what EventBridge delivers."""
-        self.event_route: Final = self._event_route(event_source_name, event_bus, queue_key)
+        self.event_route: Final = EventRoute(
+            self,
+            "EventRoute",
+            handler=self.event_function.function,
+            livemode=livemode,
+            event_source_name=event_source_name,
+            event_bus=event_bus,
+            settings=self.settings.events,
+            queue_settings=self.settings.queues,
+            queue_key=queue_key,
+            name_prefix=prefix,
+        )
         """The preferred route."""
         self.webhook_function: Final = (
-            family.webhook_function(self.settings.webhook, stripe_secret)
+            create.webhook_function(self.settings.webhook, stripe_secret)
             if self.settings.webhook and stripe_secret
             else None
         )
         """Settles what the webhook delivers; None without one."""
-        self.webhook_route: Final = self._webhook_route(rest_api)
+        self.webhook_route: Final = (
+            WebhookRoute(
+                self,
+                "WebhookRoute",
+                handler=self.webhook_function.function,
+                settings=self.settings.webhook,
+                rest_api=rest_api,
+            )
+            if self.webhook_function
+            else None
+        )
         """The fallback route; None if the settings leave it out."""
+        self.functions: Final = [
+            self.event_function,
+            *([self.webhook_function] if self.webhook_function else []),
+        ]
+        """The functions that settle."""
         self.migration: Final = (
-            family.migration(self.settings.migration) if self.settings.migration else None
+            create.migration(self.settings.migration) if self.settings.migration else None
         )
         """Brings the tables up to date before the routes go live; None if the settings say so."""
         self._migrate_before_going_live()
         self.alarm_topic: Final = alarm_topic or self._alarm_topic()
-        """Told by every alarm."""
-        self.alarms: Final = self._alarms()
+        """Where every alarm is published."""
+        self.alarms: Final = SettlementAlarms(
+            self,
+            "Alarms",
+            topic=self.alarm_topic,
+            functions=self.functions,
+            event_route=self.event_route,
+            webhook_route=self.webhook_route,
+            metrics=self._metrics,
+            settings=self.settings.alarms,
+            name_prefix=prefix,
+        )
         """Every alarm, in `alarms.alarms`."""
-        self.dashboard: Final = self._dashboard()
+        self.dashboard: Final = self._dashboard() if self.settings.dashboard else None
         """The page to look at; None if the settings leave it out."""
+        self._grants = RedriveGrant(
+            self,
+            functions=[each.function for each in self.functions],
+            queues=list(self.failure_queues.values()),
+            rule=self.event_route.rule,
+        )
         self._tag()
         if permissions_boundary is not None:
-            self._bound(permissions_boundary)
+            self._apply_boundary(permissions_boundary)
 
     @property
     def webhook_url(self) -> str | None:
-        """What Stripe is told to call; None without a webhook."""
+        """The endpoint's address, to register in Stripe; None without a webhook."""
         return self.webhook_route.url if self.webhook_route else None
 
     @property
     def failure_queues(self) -> dict[str, sqs.IQueue]:
-        """Every queue that is empty as long as all is well, by what people call it."""
-        queues = {
-            "Stripe event DLQ": self.event_route.delivery_dlq,
-            f"{EVENT_FUNCTION} on-failure queue": self.event_function.failure_queue,
-        }
-        if self.webhook_function is not None:
-            queues[f"{WEBHOOK_FUNCTION} on-failure queue"] = self.webhook_function.failure_queue
-        return queues
+        """Every queue that is empty as long as all is well, by its label."""
+        queues = [self.event_route.dlq, *(each.failure_queue for each in self.functions)]
+        return {each.label: each.queue for each in queues}
 
     @property
     def connections(self) -> ec2.Connections:
@@ -175,42 +219,22 @@ class StripeSettlement(Construct):
         """
         if self.network is None:
             raise ValueError(
-                f"{self.node.path} runs outside any VPC, so it has no security group to let in. "
+                f"{self.node.path} runs outside any VPC, so it has no security group to allow. "
                 "Pass the database's vpc to StripeSettlement."
             )
         return ec2.Connections(security_groups=list(self.network.security_groups))
 
     def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let somebody run `python -m stripe_settlement_cli redrive` on this stack.
+        """Allow `stripe-settlement redrive` on this stack.
 
-        That is: see what is in the stack and how the functions and the rule hand over failures,
-        take messages out of the failure queues, and hand them to the functions.
+        That is: list what is in the stack and where the functions and the rule send failures,
+        consume the failure queues, and invoke the functions.
         """
-        stack, functions = Stack.of(self), self._function_arns()
-        # With a star, because whoever asks for a stack by its name does not know its ARN's end.
-        name = f"{stack.stack_name}/*"
-        arn = stack.format_arn(service="cloudformation", resource="stack", resource_name=name)
-        grants = [
-            self.grant_invoke(grantee),
-            *(queue.grant_consume_messages(grantee) for queue in self.failure_queues.values()),
-            self._grant(grantee, "cloudformation:ListStackResources", arn),
-            self._grant(grantee, "events:ListTargetsByRule", self.event_route.rule.rule_arn),
-            self._grant(grantee, "lambda:GetFunctionConfiguration", *functions),
-            self._grant(grantee, "lambda:ListFunctionEventInvokeConfigs", *functions),
-        ]
-        return reduce(lambda all_of_them, each: all_of_them.combine(each), grants)
+        return self._grants.redrive(grantee)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let somebody hand events to the functions directly, `$LATEST` alone."""
-        return self._grant(grantee, "lambda:InvokeFunction", *self._function_arns())
-
-    def _grant(self, grantee: iam.IGrantable, action: str, *resource_arns: str) -> iam.Grant:
-        return iam.Grant.add_to_principal(
-            grantee=grantee, actions=[action], resource_arns=list(resource_arns), scope=self
-        )
-
-    def _function_arns(self) -> list[str]:
-        return [each.function.function_arn for each in self._functions().values()]
+        """Allow invoking the functions directly, `$LATEST` alone."""
+        return self._grants.invoke(grantee)
 
     def metric(
         self,
@@ -220,84 +244,32 @@ class StripeSettlement(Construct):
         period: Duration = FIVE_MINUTES,
         label: str | None = None,
     ) -> cloudwatch.Metric:
-        """Anything the functions count or measure themselves."""
-        return settlement_metric(
-            name,
-            namespace=self.settings.metrics_namespace,
-            service=self.service_name,
-            statistic=statistic,
-            period=period,
-            label=label,
-        )
+        """Return a metric that the functions count or measure themselves."""
+        return self._metrics.metric(name, statistic=statistic, period=period, label=label)
 
     def metric_settled(self) -> cloudwatch.Metric:
-        """Orders settled."""
+        """Return the number of orders settled."""
         return self.metric(SettlementMetric.SETTLED)
 
     def metric_anomalies(self) -> cloudwatch.Metric:
-        """Payments that could not be matched with their order and wait for a person."""
+        """Return the number of payments that do not match their order and need the operator."""
         return self.metric(SettlementMetric.PAYMENT_ANOMALY)
 
     def metric_retries(self) -> cloudwatch.Metric:
-        """Deliveries put off: they come again."""
+        """Return the number of deliveries put off: they come again."""
         return self.metric(SettlementMetric.SETTLEMENT_RETRY)
 
     def metric_unauthenticated(self) -> cloudwatch.Metric:
-        """Webhook requests refused for their signature."""
+        """Return the number of webhook requests rejected for their signature."""
         return self.metric(SettlementMetric.UNAUTHENTICATED)
 
     def metric_lag(self, statistic: str = "p99") -> cloudwatch.Metric:
-        """Milliseconds from the event's creation at Stripe to the commit."""
+        """Return the milliseconds from the event's creation at Stripe to the commit."""
         return self.metric(SettlementMetric.SETTLEMENT_LAG, statistic=statistic)
-
-    def _refuse_what_would_hurt(
-        self,
-        database: DatabaseConnection,
-        named_bus: str | events.IEventBus | None,
-        alarm_topic: sns.ITopic | None,
-    ) -> None:
-        objections = production_objections(
-            self.settings,
-            names_its_bus=named_bus is not None,
-            brings_its_topic=alarm_topic is not None,
-            database_tls=database.tls,
-        )
-        refuse(objections, why=f"{self.node.path} would settle real money (livemode=True), but:")
 
     def _bundle(self) -> lambda_.Code:
         functions = self.settings.functions
         return settlement_code(runtime=functions.runtime, architecture=functions.architecture)
-
-    def _event_route(
-        self,
-        event_source_name: str | None,
-        event_bus: events.IEventBus | None,
-        queue_key: kms.IKey | None,
-    ) -> EventRoute:
-        return EventRoute(
-            self,
-            "EventRoute",
-            handler=self.event_function.function,
-            livemode=self.livemode,
-            event_source_name=event_source_name,
-            event_bus=event_bus,
-            settings=self.settings.events,
-            queue_settings=self.settings.queues,
-            queue_key=queue_key,
-            rule_name=self.settings.physical_name("stripe-events"),
-            delivery_dlq_name=self.settings.physical_name("stripe-event-dlq"),
-        )
-
-    def _webhook_route(self, rest_api: apigateway.IRestApi | None) -> WebhookRoute | None:
-        if self.webhook_function is None:
-            return None
-        return WebhookRoute(
-            self,
-            "WebhookRoute",
-            handler=self.webhook_function.function,
-            settings=self.settings.webhook,
-            rest_api=rest_api,
-        )
 
     def _migrate_before_going_live(self) -> None:
         if self.migration is None:
@@ -311,71 +283,25 @@ class StripeSettlement(Construct):
         return AlarmTopic(
             self,
             "AlarmTopic",
-            topic_name=self.settings.physical_name("stripe-event-failures"),
+            topic_name=physical_name(self.settings.resource_prefix, "stripe-event-failures"),
             email_subscriptions=self.settings.alarms.email_subscriptions,
         ).topic
 
-    def _alarms(self) -> SettlementAlarms:
-        alarms = SettlementAlarms(
-            self,
-            "Alarms",
-            topic=self.alarm_topic,
-            settings=self.settings.alarms,
-            name_prefix=self.settings.resource_prefix,
-        )
-        for label, function in self._functions().items():
-            alarms.watch_function(
-                function.function,
-                label=label,
-                timeout=function.timeout,
-                failure_queue=function.failure_queue,
-            )
-        route = self.event_route
-        alarms.watch_event_route(
-            rule=route.rule,
-            event_bus=route.event_bus,
-            uses_default_bus=route.uses_default_bus,
-            delivery_dlq=route.delivery_dlq,
-        )
-        if (webhook := self.webhook_route) is not None:
-            alarms.watch_webhook(api_name=webhook.api_name, stage_name=webhook.stage_name)
-        alarms.watch_settlements(
-            namespace=self.settings.metrics_namespace,
-            service=self.service_name,
-            webhook=webhook is not None,
-        )
-        return alarms
-
-    def _dashboard(self) -> SettlementDashboard | None:
-        if not self.settings.dashboard:
-            return None
-        route, webhook = self.event_route, self.webhook_route
+    def _dashboard(self) -> SettlementDashboard:
         return SettlementDashboard(
             self,
             "Dashboard",
-            namespace=self.settings.metrics_namespace,
-            service=self.service_name,
-            rule=route.rule,
-            event_bus=route.event_bus,
-            uses_default_bus=route.uses_default_bus,
-            functions={label: function.function for label, function in self._functions().items()},
-            queues=self.failure_queues,
+            functions=self.functions,
+            event_route=self.event_route,
+            webhook_route=self.webhook_route,
+            metrics=self._metrics,
             alarms=self.alarms.alarms,
-            webhook_api_name=webhook.api_name if webhook else None,
-            webhook_stage_name=webhook.stage_name if webhook else None,
             name_prefix=self.settings.resource_prefix,
         )
 
-    def _functions(self) -> dict[str, SettlementFunction]:
-        functions = {EVENT_FUNCTION: self.event_function}
-        if self.webhook_function is not None:
-            functions[WEBHOOK_FUNCTION] = self.webhook_function
-        return functions
-
     def _tag(self) -> None:
-        mode = "live" if self.livemode else "test"
         tags = {
-            "Environment": self.settings.environment_name or mode,
+            "Environment": self.settings.environment_name or ("live" if self.livemode else "test"),
             "Service": self.service_name,
             "ManagedBy": "aws-cdk",
             **self.settings.tags,
@@ -385,7 +311,7 @@ class StripeSettlement(Construct):
         for child in self.node.children:
             Tags.of(child).add("Component", child.node.id)
 
-    def _bound(self, boundary: iam.IManagedPolicy) -> None:
+    def _apply_boundary(self, boundary: iam.IManagedPolicy) -> None:
         iam.PermissionsBoundary.of(self).apply(boundary)
         if self.migration is not None:
             self.migration.apply_permissions_boundary_to_trigger(boundary)

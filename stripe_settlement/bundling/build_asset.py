@@ -1,11 +1,9 @@
-"""The recipe of the Lambda asset: the functions' files and their packages, for Lambda's platform.
+"""Build the Lambda asset: the functions' files and their packages, for Lambda's platform.
 
 Standard library only, and one file: the synthesising interpreter imports it, and AWS's build image
 runs the same text as a script when the machine has no installer. Its text is also an input of the
 asset key, so that a change here is never deployed under an old key.
 """
-
-from __future__ import annotations
 
 import argparse
 import fnmatch
@@ -13,12 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from typing import Literal
 
 LAMBDA_ROOT = "/var/task"
 """Where Lambda unpacks the asset; tracebacks of precompiled files name this place."""
@@ -51,7 +47,7 @@ EXCLUDED = (
             "*.dist-info/uv_build.json",
             ".lock",
         ),
-        reason="The installer's own notes and scripts: they differ between uv, pip and machines.",
+        reason="The installer's own records and scripts: they differ between uv, pip and machines.",
     ),
     Excluded(
         paths=tuple(
@@ -127,7 +123,7 @@ class PackageInstaller:
 
 
 def source_files(source: Path) -> list[Path]:
-    """The shipped files of the functions' folder, relative to it, in one order everywhere."""
+    """Return the shipped files of the functions' folder, relative to it, always in one order."""
 
     def shipped(path: Path) -> bool:
         return not any(fnmatch.fnmatchcase(part, p) for part in path.parts for p in NOT_SOURCE)
@@ -139,7 +135,7 @@ def source_files(source: Path) -> list[Path]:
 def install_command(
     installer: PackageInstaller, *, requirements: Path, target: Target, into: Path
 ) -> list[str]:
-    """The command that puts the locked wheels of the target into a folder.
+    """Return the command that puts the locked wheels of the target into a folder.
 
     `--no-deps` because the lock is complete: whatever is not locked is not installed. manylinux2014
     is the platform that Lambda's guide names ("Working with .zip file archives for Python Lambda
@@ -166,7 +162,7 @@ def install_packages(
     """Install the locked packages for the target and drop what the functions never use."""
     into.mkdir(parents=True, exist_ok=True)
     _run(install_command(installer, requirements=requirements, target=target, into=into))
-    _leave_out(into)
+    _exclude(into)
     _make_readable(into)
 
 
@@ -207,7 +203,7 @@ def compile_bytecode(interpreter: str, root: Path, paths: Iterable[Path]) -> Non
     _make_readable(root)
 
 
-def _leave_out(root: Path) -> None:
+def _exclude(root: Path) -> None:
     for rule in EXCLUDED:
         for pattern in rule.paths:
             for path in root.glob(pattern):
@@ -234,8 +230,8 @@ def _run(command: Sequence[str], *, environment: dict[str, str] | None = None) -
         check=False,
     )
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-4000:]
-        raise BuildError(f"`{command[0]} …` ended with status {done.returncode}:\n{said}")
+        reported = (done.stderr.strip() or done.stdout.strip())[-4000:]
+        raise BuildError(f"`{command[0]} …` exited with status {done.returncode}:\n{reported}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

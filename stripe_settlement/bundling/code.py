@@ -1,11 +1,9 @@
-"""The code of the Lambda functions as one CDK asset, made without Docker where the machine can.
+"""The code of the Lambda functions as one CDK asset, built without Docker where possible.
 
 The asset key is computed from what goes in, never from what comes out: the functions' files, the
-hashed lock of their packages, the function's Python and platform, and the recipe. A laptop, a CI
-runner and an application that installed the wheel arrive at the same key.
+hashed lock of their packages, the function's Python and platform, and the build
+script. A laptop, a CI runner and an application that installed the wheel arrive at the same key.
 """
-
-from __future__ import annotations
 
 import hashlib
 import re
@@ -20,9 +18,9 @@ from stripe_settlement.bundling.local import (
     Installer,
     LocalBundling,
     Precompile,
+    build_script,
     default_cache,
     digest,
-    recipe_text,
 )
 
 __all__ = ["BundlingError", "Installer", "Precompile", "settlement_code"]
@@ -41,18 +39,17 @@ def settlement_code(
     source: Path | None = None,
     cache: Path | None = None,
 ) -> lambda_.Code:
-    """The code of every function of this library: one asset, however often an app calls this.
+    """Return the code of every function of this library: one asset, however often this is called.
 
     Args:
         runtime: the functions' Python runtime, 3.11 or newer.
         architecture: the functions' instruction set.
         precompile: whether the asset holds bytecode.
         installer: what installs the packages. By default uv where there is one, pip otherwise, and
-        the
-            runtime's build image in Docker where there is neither.
+            the runtime's build image in Docker where there is neither.
         source: the root of the functions' code with its `requirements.txt`; by default what this
             library ships.
-        cache: where installed packages are kept between synths; by default the user's cache folder.
+        cache: folder that caches installed packages; by default in the user's cache folder.
 
     Raises:
         BundlingError: for a runtime or an architecture that cannot be bundled for. What goes wrong
@@ -78,7 +75,7 @@ def settlement_code(
 
 
 def shipped_source() -> Path:
-    """The functions' code of this library: inside the wheel, or beside it in a checkout."""
+    """Return the folder of the functions' code: inside the wheel, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     in_wheel, in_checkout = package / "_lambdas", package.parent / "lambdas"
     if in_wheel.is_dir():
@@ -95,12 +92,12 @@ def shipped_source() -> Path:
 
 
 def asset_key(source: Path, *, target: Target, precompile: Precompile) -> str:
-    """SHA-256 over every input of the asset and nothing that differs between two machines."""
+    """Return the SHA-256 over every input of the asset, the same on every machine."""
     files = {
         path.as_posix(): hashlib.sha256((source / path).read_bytes()).hexdigest()
         for path in source_files(source)
     }
-    return digest(files, recipe_text(), target.python, target.machine, precompile)
+    return digest(files, build_script(), target.python, target.machine, precompile)
 
 
 def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> Target:
@@ -119,9 +116,9 @@ def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> Tar
 
 
 def _docker_command(target: Target, precompile: Precompile) -> list[str]:
-    """The recipe on the command line: mounted, it would put this machine's path into CDK's key."""
+    """Return a command that holds the script: mounted, its path would be in CDK's key."""
     arguments = ["--source", "/asset-input", "--output", "/asset-output"]
     arguments += ["--python", target.python, "--machine", target.machine]
     if precompile is not Precompile.NEVER:
         arguments.append("--precompile")
-    return ["python3", "-c", recipe_text(), *arguments]
+    return ["python3", "-c", build_script(), *arguments]

@@ -1,6 +1,4 @@
-"""Making the Lambda asset on this machine: installer, interpreter, and what is kept."""
-
-from __future__ import annotations
+"""Build the Lambda asset on this machine: installer, interpreter, and the cache."""
 
 import hashlib
 import importlib.util
@@ -13,16 +11,13 @@ import tempfile
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import jsii
-from aws_cdk import ILocalBundling
+from aws_cdk import DockerImage, ILocalBundling
 
 from stripe_settlement.bundling import build_asset
 from stripe_settlement.bundling.build_asset import BuildError, PackageInstaller, Target
-
-if TYPE_CHECKING:
-    from aws_cdk import DockerImage
 
 _WITHOUT_ASSET = 'the context `"aws:cdk:bundling-stacks": []` synthesises without making the asset'
 
@@ -52,7 +47,7 @@ class Precompile(StrEnum):
 
 
 class BundlingError(RuntimeError):
-    """The asset cannot be made as asked: what came, what is allowed, and the way round."""
+    """The asset cannot be made as asked: what came, what is allowed, and a hint."""
 
 
 @jsii.implements(ILocalBundling)
@@ -76,7 +71,7 @@ class LocalBundling:
         self._cache = cache
 
     def try_bundle(self, output_dir: str, *, image: DockerImage, **_: Any) -> bool:  # noqa: ARG002
-        """Make the asset and answer True, or False for CDK to make it in Docker.
+        """Build the asset and return True, or False for CDK to build it in Docker.
 
         Raises:
             BundlingError: what should have worked did not; falling back to another way would hide
@@ -108,17 +103,17 @@ class LocalBundling:
         return True
 
     def _interpreter(self) -> str | None:
-        """An interpreter whose bytecode the function can run, if one is wanted and at hand."""
+        """Return an interpreter whose bytecode the function can run, if wanted and found."""
         if self._precompile is Precompile.NEVER:
             return None
         candidates = (sys.executable, shutil.which(f"python{self._target.python}"))
         return next((p for p in candidates if p and bytecode_of(p) == self._target.python), None)
 
     def _cache_entry(self, *, compiled: bool) -> Path:
-        """Where installed packages are kept: by what they were made from, and by how."""
+        """Return where installed packages are cached: by what they were made from, and how."""
         key = digest(
             self._requirements.read_text(encoding="utf-8"),
-            recipe_text(),
+            build_script(),
             self._target.python,
             self._target.machine,
         )
@@ -134,27 +129,27 @@ class LocalBundling:
                 f"{installer.name} did not install the functions' packages for Python "
                 f"{self._target.python} on {self._target.machine}. {error}\n"
                 f"Allowed are the wheels that {self._requirements} pins and hashes. A machine "
-                "needs its package index once; later synths use what was kept. Ways round: "
+                "needs its package index once; later synths use the cache. Hints: "
                 "`installer=Installer.PIP` or `.UV` where only that one knows your index; "
                 f"`installer=Installer.DOCKER` for AWS's build image; {_WITHOUT_ASSET}."
             ) from error
 
     def _leave_to_docker(self, reason: str) -> Literal[False]:
-        """Answer for Docker, aloud; or refuse where no engine would answer CDK."""
+        """Leave it to Docker and say so; raise where no engine is running."""
         docker = shutil.which(os.environ.get("CDK_DOCKER", "docker"))  # as CDK chooses it
         if docker is None or _status([docker, "version"]) != 0:
             raise BundlingError(
-                f"The functions' asset would have to be made in Docker ({reason}), and no Docker "
-                "engine answers. Start one; or install uv or pip, put a "
+                f"The functions' asset would have to be built in Docker ({reason}), and no Docker "
+                "engine is running. Start one; or install uv or pip, put a "
                 f"python{self._target.python} on the PATH if bytecode is required, and leave "
                 f"`installer` out; {_WITHOUT_ASSET}."
             )
-        sys.stderr.write(f"The functions' asset is made in Docker: {reason}.\n")
+        sys.stderr.write(f"The functions' asset is built in Docker: {reason}.\n")
         return False
 
 
 def find_installer(wanted: Installer | None) -> PackageInstaller | None:
-    """The installer asked for, or else uv, or else pip: of this interpreter, or on the PATH."""
+    """Return the installer asked for, or else uv or pip, of this interpreter or on the PATH."""
     names: tuple[Literal["uv", "pip"], ...] = ("uv", "pip")
     for name in names:
         if wanted not in (None, name):
@@ -174,22 +169,22 @@ def find_installer(wanted: Installer | None) -> PackageInstaller | None:
 
 
 def bytecode_of(interpreter: str) -> str | None:
-    """The `major.minor` whose bytecode a released CPython writes; None for anything else."""
-    tell = (
+    """Return the `major.minor` whose bytecode a released CPython writes; None for anything else."""
+    script = (
         "import sys; v = sys.version_info; print(f'{v.major}.{v.minor}'"
         " if (sys.implementation.name, v.releaselevel) == ('cpython', 'final') else '')"
     )
     try:
-        answer = subprocess.run(  # noqa: S603 - no shell
-            [interpreter, "-I", "-c", tell], capture_output=True, text=True, check=False
+        done = subprocess.run(  # noqa: S603 - no shell
+            [interpreter, "-I", "-c", script], capture_output=True, text=True, check=False
         )
     except OSError:  # found, but not a program of this machine
         return None
-    return answer.stdout.strip() or None
+    return done.stdout.strip() or None
 
 
 def default_cache() -> Path:
-    """The folder for installed packages, where this operating system keeps a user's caches."""
+    """Return the folder for installed packages, among the user's caches."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":
@@ -199,13 +194,13 @@ def default_cache() -> Path:
     return base / "stripe-settlement"
 
 
-def recipe_text() -> str:
-    """The recipe, as an input of the keys and as the script that Docker runs."""
+def build_script() -> str:
+    """Return the build script, an input of the keys and what Docker runs."""
     return Path(build_asset.__file__).read_text(encoding="utf-8")
 
 
 def digest(*inputs: object) -> str:
-    """SHA-256 over inputs that JSON can hold."""
+    """Return the SHA-256 over inputs that JSON can hold."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

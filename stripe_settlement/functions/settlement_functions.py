@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from stripe_settlement._naming import physical_name
 from stripe_settlement.database import DatabaseConnection
 from stripe_settlement.functions.network import Network
 from stripe_settlement.functions.schema_migration import SchemaMigration
@@ -18,6 +19,7 @@ from stripe_settlement.settings import MigrationSettings, SettlementSettings, We
 
 EVENT_FUNCTION: Final = "StripeEventBridgeHandler"
 WEBHOOK_FUNCTION: Final = "StripePaymentFunction"
+"""The functions' ids, of which their physical names, queues, outputs, alarms and labels derive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +36,26 @@ class SettlementFunctions:
     network: Network | None
 
     def event_function(self) -> SettlementFunction:
-        """Settles what EventBridge delivers. It needs no secret of Stripe's, so it gets none."""
+        """Create the EventBridge route's function, without Stripe's secret: it needs none."""
         return self._settlement_function(
             EVENT_FUNCTION,
             handler="eventbridge_handler.handler",
             description="Settles the orders that Stripe reports paid through EventBridge",
-            name="stripe-eventbridge",
         )
 
     def webhook_function(
         self, webhook: WebhookSettings, stripe_secret: secretsmanager.ISecret
     ) -> SettlementFunction:
-        """Settles what the webhook delivers, once its signature is checked."""
+        """Create the webhook's function, which checks signatures."""
         environment = {
             "STRIPE_SECRET_ARN": stripe_secret.secret_arn,
             "WEBHOOK_MAX_BODY_BYTES": str(webhook.max_body_bytes),
+            "SIGNATURE_TOLERANCE_SECONDS": _seconds(webhook.signature_tolerance),
         }
-        if webhook.signature_tolerance is not None:
-            environment["SIGNATURE_TOLERANCE_SECONDS"] = _seconds(webhook.signature_tolerance)
         function = self._settlement_function(
             WEBHOOK_FUNCTION,
             handler="webhook_handler.handler",
             description="Settles the orders that Stripe reports paid through its webhook",
-            name="stripe-webhook",
             timeout=webhook.timeout,
             environment=environment,
         )
@@ -64,7 +63,7 @@ class SettlementFunctions:
         return function
 
     def migration(self, migration: MigrationSettings) -> SchemaMigration:
-        """Brings the tables up to date at each deployment."""
+        """Create the function that brings the tables up to date at each deployment."""
         return SchemaMigration(
             self.scope,
             "SchemaMigration",
@@ -72,7 +71,7 @@ class SettlementFunctions:
             database=self.database,
             settings=migration,
             function_settings=self.settings.functions,
-            function_name=self.settings.physical_name("stripe-schema-migration"),
+            function_name=physical_name(self.settings.resource_prefix, "StripeSchemaMigration"),
             service_name=self.service_name,
             network=self.network,
         )
@@ -83,7 +82,6 @@ class SettlementFunctions:
         *,
         handler: str,
         description: str,
-        name: str,
         timeout: Duration | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> SettlementFunction:
@@ -98,8 +96,7 @@ class SettlementFunctions:
             settings=replace(settings, timeout=timeout) if timeout else settings,
             queue_settings=self.settings.queues,
             environment={**self._common_environment(), **(environment or {})},
-            function_name=self.settings.physical_name(f"{name}-function"),
-            failure_queue_name=self.settings.physical_name(f"{name}-on-failure"),
+            name_prefix=self.settings.resource_prefix,
             queue_key=self.queue_key,
             network=self.network,
         )
@@ -109,11 +106,10 @@ class SettlementFunctions:
             "STRIPE_LIVEMODE": str(self.livemode).lower(),
             "POWERTOOLS_SERVICE_NAME": self.service_name,
             "POWERTOOLS_METRICS_NAMESPACE": self.settings.metrics_namespace,
+            "ORDER_GRACE_SECONDS": _seconds(self.settings.order_grace),
         }
         if self.settings.stripe_account is not None:
             environment["STRIPE_ACCOUNT"] = self.settings.stripe_account
-        if self.settings.order_grace is not None:
-            environment["ORDER_GRACE_SECONDS"] = _seconds(self.settings.order_grace)
         return environment
 
 

@@ -1,6 +1,6 @@
-"""What each alarm tells the person it wakes: what happened, what is at risk, where help stands.
+"""What each alarm says: what happened, what is at risk, which entry of the runbook helps.
 
-The entries are anchors in the runbook. They are in mails and bookmarks, so they never change.
+The entries are anchors in the runbook. They are in messages and bookmarks, so they never change.
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ class AlarmText:
     """Anchor of the runbook's entry."""
 
     def describe(self, runbook_url: str, **facts: str) -> str:
-        """The alarm's description, with `facts` filled in."""
+        """Return the alarm's description, with `facts` filled in."""
         return (
             f"What happened: {self.happened}\nAt risk: {self.at_risk}\n".format(**facts)
             + f"Runbook: {runbook_url}#{self.entry}"
         )
 
     def with_age(self) -> "AlarmText":
-        """The wording for a message that has been in a queue for too long (fact: `age`)."""
+        """Return the wording for a message that has been in a queue for too long (fact: `age`)."""
         return replace(
             self,
             happened=f"{self.happened} It has been there for more than {{age}}.",
@@ -44,7 +44,7 @@ FUNCTION_ERRORS = AlarmText(
     entry="function-errors",
 )
 FUNCTION_THROTTLES = AlarmText(
-    happened="{label} was refused an invocation, no concurrency was left for it.",
+    happened="{label} was throttled: no concurrency was left for an invocation.",
     at_risk="Settlements are late; if it lasts, their events end in a failure queue.",
     entry="function-throttles",
 )
@@ -56,7 +56,8 @@ FUNCTION_DURATION = AlarmText(
 )
 ASYNC_EVENTS_DROPPED = AlarmText(
     happened="Lambda gave up on an event for {label}.",
-    at_risk="A customer has paid and the order is not settled. {whereabouts}",
+    at_risk="A customer has paid and the order is not settled. Its event should be in the "
+    "on-failure queue; if it is not, only Stripe still has it.",
     entry="async-events-dropped",
 )
 ASYNC_EVENT_AGE = AlarmText(
@@ -66,12 +67,12 @@ ASYNC_EVENT_AGE = AlarmText(
     entry="async-event-age",
 )
 DESTINATION_DELIVERY_FAILURES = AlarmText(
-    happened="Lambda could not put a failed event of {label} into its on-failure queue.",
-    at_risk="The event is lost to AWS; only Stripe and the function's log still know the payment.",
+    happened="Lambda could not send a failed event of {label} to its on-failure queue.",
+    at_risk="The event is lost; only Stripe and the function's log still know of the payment.",
     entry="destination-delivery-failures",
 )
 ON_FAILURE_QUEUE = AlarmText(
-    happened="A function kept failing on an event, which is in the {label} now.",
+    happened="A function failed on an event at every attempt; it is in the {label}.",
     at_risk="A customer has paid and the order is not settled.",
     entry="on-failure-queue",
 )
@@ -83,17 +84,17 @@ RULE_FAILED_INVOCATIONS = AlarmText(
     entry="rule-failed-invocations",
 )
 RULE_SENT_TO_DLQ = AlarmText(
-    happened="EventBridge gave up on a Stripe event and put it into the delivery DLQ.",
+    happened="EventBridge gave up on a Stripe event and sent it to the Stripe event DLQ.",
     at_risk="A customer has paid and the order is not settled.",
     entry="rule-sent-to-dlq",
 )
 RULE_DLQ_FAILURES = AlarmText(
-    happened="EventBridge gave up on a Stripe event and could not put it into the delivery DLQ.",
-    at_risk="The event is lost to AWS; only Stripe still knows the payment.",
+    happened="EventBridge gave up on a Stripe event and could not send it to the Stripe event DLQ.",
+    at_risk="The event is lost; only Stripe still knows of the payment.",
     entry="rule-dlq-failures",
 )
 STRIPE_EVENT_DLQ = AlarmText(
-    happened="A Stripe event that could not be delivered is in the delivery DLQ.",
+    happened="A Stripe event that could not be delivered is in the {label}.",
     at_risk="A customer has paid and the order is not settled.",
     entry="stripe-event-dlq",
 )
@@ -105,33 +106,33 @@ NO_STRIPE_EVENTS = AlarmText(
 
 # The webhook route
 WEBHOOK_5XX = AlarmText(
-    happened="The webhook answered Stripe with a 5XX.",
+    happened="The webhook returned a 5XX to Stripe.",
     at_risk="The delivery was not settled. Stripe repeats it for three days (live mode), then "
     "never again.",
     entry="webhook-5xx",
 )
 WEBHOOK_LATENCY = AlarmText(
-    happened="The slowest one in a hundred of the webhook's answers took longer than {latency}.",
-    at_risk="API Gateway and Stripe give up on slow answers; such deliveries count as failed and "
-    "are repeated.",
+    happened="The webhook's latency (p99) exceeded {latency}.",
+    at_risk="API Gateway and Stripe time out on slow responses; such deliveries count as failed "
+    "and are repeated.",
     entry="webhook-latency",
 )
 SIGNATURE_FAILURES = AlarmText(
-    happened="The webhook refused a delivery whose signature or form is not Stripe's.",
-    at_risk="If the signing secret is wrong or was rolled, every payment on this route is refused. "
-    "If it was a stranger, nothing.",
+    happened="The webhook rejected a delivery whose signature or form is not Stripe's.",
+    at_risk="If the signing secret is wrong or was rolled, every payment on this route is "
+    "rejected. If the sender was not Stripe, nothing.",
     entry="signature-failures",
 )
 
 # Settlement itself
 PAYMENT_ANOMALIES = AlarmText(
-    happened="A payment does not fit its order and was put aside in payment_anomalies.",
+    happened="A payment does not match its order and was recorded in payment_anomalies.",
     at_risk="Money was taken and did not settle an order: the customer needs a ticket or a refund, "
-    "and a person has to decide which.",
+    "and the operator has to decide which.",
     entry="payment-anomalies",
 )
 SETTLEMENTS_STUCK_IN_RETRY = AlarmText(
-    happened="Settlements have been put off for {span} without a break.",
+    happened="Settlements have been retried in every period for {span}.",
     at_risk="Paid orders stay open. When the retries run out, their events end in a failure queue "
     "or Stripe gives up.",
     entry="settlements-stuck-in-retry",

@@ -1,39 +1,39 @@
-"""When the alarms ring, whom they tell, and why each threshold is what it is."""
+"""When the alarms fire, who is notified, and why each threshold is what it is."""
 
 from dataclasses import dataclass
 
 from aws_cdk import Duration, Token
 
 _LONGEST_SILENCE_HOURS = 7 * 24
-"""CloudWatch evaluates an alarm with periods of an hour over seven days at the most."""
+"""CloudWatch evaluates an alarm with periods of an hour over at most seven days."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmSettings:
     """Thresholds of `SettlementAlarms`. `AlarmSettings()` is valid as it is.
 
-    The rule behind the defaults: one lost or refused payment is one customer without a ticket, so
-    a count rings at the first occurrence. A field says so where it departs from that.
+    The rule behind the defaults: one lost or rejected payment is one customer without a ticket, so
+    a count fires at the first occurrence. A field says so where it departs from that.
 
     Raises:
-        ValueError: a threshold could never ring, or CloudWatch would refuse it.
+        ValueError: a threshold could never fire, or CloudWatch would reject it.
     """
 
     email_subscriptions: tuple[str, ...] = ()
-    """Addresses that are told. Each has to confirm the mail SNS sends on the first deployment;
-    until then it hears nothing. Used for the topic created here, never for a topic brought in."""
+    """Addresses subscribed to the topic created here, never to an existing one. Each has to confirm
+    the subscription that SNS sends on the first deployment; until then it is not notified."""
 
     runbook_url: str = "docs/runbook.md"
     """Address of the runbook, without an anchor. It ends every alarm's description, so make it one
-    that opens from a mail, `https://…/docs/runbook.md`; the default is its path in the source."""
+    that opens from a message, `https://…/docs/runbook.md`; the default is its path here."""
 
     notify_on_recovery: bool = False
-    """Whether the topic hears of the return to OK too. Off, because a message in a queue is in
-    nobody's way while somebody looks at it: its alarm recovers without anything being settled."""
+    """Whether the return to OK is published too. Off, because a message in flight is not visible
+    while the operator looks at it: its alarm recovers without anything being settled."""
 
     period: Duration = Duration.minutes(5)  # noqa: RUF009 - immutable; a Duration has no setters
-    """Length of one look at a metric, in whole minutes. Five minutes keep the number of mails of
-    a burst low and are short next to the days Stripe and the queues keep an event."""
+    """Length of one evaluation period, in whole minutes. Five minutes keep the notifications of a
+    burst few and are short next to the days Stripe and the queues retain an event."""
 
     function_errors: int = 1
     """Invocations of one function in a period that ended in an exception, a crash or a timeout."""
@@ -44,36 +44,36 @@ class AlarmSettings:
 
     timeout_fraction: float = 0.8
     """Share of the function's timeout, above 0 and up to 1, that the slowest invocation of a
-    period may take. Below 1, so that it rings before the first invocation is killed."""
+    period may take. Below 1, so that it fires before the first invocation is killed."""
 
     async_event_age: Duration = Duration.minutes(5)  # noqa: RUF009
     """How long an event may wait for its invocation. Not at the first second: Lambda's two retries
     come one and two minutes later, so only an event older than those is stuck in the queue."""
 
     queue_message_age: Duration = Duration.hours(4)  # noqa: RUF009
-    """How old the oldest message of a failure queue may grow. The first message has rung already;
+    """How old the oldest message of a failure queue may grow. The first message has fired already;
     this one says that nobody has dealt with it, long before the queue deletes it."""
 
     webhook_server_errors: int = 1
     """5XX answers of the webhook route in a period. Stripe retries them for three days (live)."""
 
     webhook_latency: Duration = Duration.seconds(10)  # noqa: RUF009
-    """99th percentile of the webhook's answer time. Above a cold start and a wait for a row lock,
+    """99th percentile of the webhook's latency. Above a cold start and a wait for a row lock,
     below the 29 s after which API Gateway gives up and Stripe sees a failure."""
 
     signature_failures: int = 1
-    """Deliveries refused for their signature in a period. A wrong secret refuses real payments, and
-    a quiet shop has one an hour. If scanners find the URL, raise it; do not switch it off."""
+    """Deliveries rejected for their signature in a period. A wrong secret rejects real payments,
+    and a quiet shop has one per hour. If scanners find the URL, raise it; do not switch it off."""
 
     payment_anomalies: int = 1
-    """Payments in a period that could not be matched with their order: money needs a person."""
+    """Payments in a period that could not be matched with their order: each needs the operator."""
 
     retry_periods: int = 3
     """Consecutive periods with a retried settlement before it counts as stuck. Not the first one:
     an event that overtakes its own order, or a deadlock, is retried once and settles."""
 
     no_events_for: Duration | None = None
-    """Silence of the event route that rings, in whole hours, 168 at the most. Off (`None`) because
+    """Silence of the event route that fires, in whole hours, at most 168. Off (`None`) because
     only the owner knows how long a quiet night is; set it wherever sales are steady."""
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class AlarmSettings:
             if not Token.is_unresolved(address) and "@" not in address:
                 raise ValueError(
                     f"email_subscriptions holds {address!r}; allowed are e-mail addresses. For "
-                    "other protocols bring a topic of your own."
+                    "other protocols pass an alarm_topic of your own."
                 )
 
     def _require_counts(self) -> None:

@@ -1,36 +1,35 @@
 """One alarm for each way a paid order could stay unsettled, or settle without anybody knowing."""
 
-import re
+from collections.abc import Sequence
+from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
-from aws_cdk import aws_events as events
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from stripe_settlement._naming import pascal_case, physical_name
+from stripe_settlement.failure_queue import FailureQueue
+from stripe_settlement.functions.settlement_function import SettlementFunction
 from stripe_settlement.monitoring import alarm_descriptions as texts
 from stripe_settlement.monitoring.alarm_descriptions import AlarmText
 from stripe_settlement.monitoring.alarm_settings import AlarmSettings
-from stripe_settlement.monitoring.metrics import (
-    SettlementMetric,
-    api_metric,
-    rule_metric,
-    settlement_metric,
-)
+from stripe_settlement.monitoring.metrics import SettlementMetric, SettlementMetrics
+from stripe_settlement.routes.eventbridge import EventRoute
+from stripe_settlement.routes.webhook import WebhookRoute
 
 _MissingData = cloudwatch.TreatMissingData
 _Operator = cloudwatch.ComparisonOperator
+_Stats = cloudwatch.Stats
 
 
 class SettlementAlarms(Construct):
-    """Alarms over the parts that are handed to it, all of them telling one SNS topic.
+    """Alarms over the parts of a settlement, all of them published to one SNS topic.
 
-    Each `watch_…` method takes one part. Every description says what happened, what is at risk and
-    which entry of the runbook helps. Missing data is not breaching unless an alarm says otherwise:
-    most of these metrics exist only while something goes wrong, or while there is traffic.
+    Every description says what happened, what is at risk and which entry of the runbook helps.
+    Missing data is not breaching unless an alarm says otherwise: most of these metrics exist only
+    while something goes wrong, or while there is traffic.
     """
 
     def __init__(
@@ -39,258 +38,181 @@ class SettlementAlarms(Construct):
         construct_id: str,
         *,
         topic: sns.ITopic,
+        functions: Sequence[SettlementFunction],
+        event_route: EventRoute,
+        webhook_route: WebhookRoute | None,
+        metrics: SettlementMetrics,
         settings: AlarmSettings | None = None,
         name_prefix: str | None = None,
     ) -> None:
-        """
+        """Create every alarm.
+
         Args:
             scope: the parent construct.
             construct_id: its id there.
-            topic: told by every alarm. CloudWatch must be allowed to publish to it and, if it is
-                encrypted, to use its key: see `AlarmTopic`.
+            topic: where every alarm is published. CloudWatch must be allowed to publish to it and,
+                if it is encrypted, to use its key: see `AlarmTopic`.
+            functions: the settlement functions; their ids begin the alarms' ids.
+            event_route: the preferred route.
+            webhook_route: the fallback, the only one that checks signatures; None without one.
+            metrics: what the functions report themselves.
             settings: thresholds.
             name_prefix: begins the alarms' physical names; without it CloudFormation names them.
         """
         super().__init__(scope, construct_id)
-        self.alarms: list[cloudwatch.Alarm] = []
-        """Every alarm so far, in the order of creation."""
+        self.alarms: Final[list[cloudwatch.Alarm]] = []
+        """Every alarm, in the order of creation."""
         self._settings = settings or AlarmSettings()
         self._action = actions.SnsAction(topic)
         self._name_prefix = name_prefix
+        for function in functions:
+            self._watch_function(function)
+            self._watch_asynchronous_invocations(function)
+            self._watch_queue(function.failure_queue, texts.ON_FAILURE_QUEUE)
+        self._watch_event_route(event_route)
+        if webhook_route is not None:
+            self._watch_webhook_route(webhook_route)
+        self._watch_settlements(metrics, signatures=webhook_route is not None)
 
-    def watch_function(
-        self,
-        function: lambda_.IFunction,
-        *,
-        label: str,
-        timeout: Duration,
-        failure_queue: sqs.IQueue | None = None,
-    ) -> None:
-        """Watch a function, its asynchronous invocations and its on-failure queue.
-
-        Args:
-            function: the function; an imported one too.
-            label: what people call it. Part of the alarms' ids, names and descriptions.
-            timeout: the function's, which `IFunction` does not tell.
-            failure_queue: its on-failure destination, if it has one.
-        """
-        settings, role = self._settings, _pascal_case(label)
+    def _watch_function(self, each: SettlementFunction) -> None:
+        settings, function, label = self._settings, each.function, each.node.id
         self._add(
-            f"{role}Errors",
+            f"{label}Errors",
             texts.FUNCTION_ERRORS,
             metric=function.metric_errors(period=settings.period),
             threshold=settings.function_errors,
             label=label,
         )
         self._add(
-            f"{role}Throttles",
+            f"{label}Throttles",
             texts.FUNCTION_THROTTLES,
             metric=function.metric_throttles(period=settings.period),
             threshold=settings.function_throttles,
             label=label,
         )
         self._add(
-            f"{role}Duration",
+            f"{label}Duration",
             texts.FUNCTION_DURATION,
-            metric=function.metric_duration(
-                period=settings.period, statistic=cloudwatch.Stats.MAXIMUM
-            ),
-            threshold=timeout.to_milliseconds() * settings.timeout_fraction,
+            metric=function.metric_duration(period=settings.period, statistic=_Stats.MAXIMUM),
+            threshold=each.timeout.to_milliseconds() * settings.timeout_fraction,
             label=label,
             share=f"{settings.timeout_fraction:.0%}",
-            timeout=timeout.to_human_string(),
+            timeout=each.timeout.to_human_string(),
         )
-        self._watch_asynchronous_invocations(function, label=label, failure_queue=failure_queue)
 
-    def _watch_asynchronous_invocations(
-        self, function: lambda_.IFunction, *, label: str, failure_queue: sqs.IQueue | None
-    ) -> None:
-        settings, role = self._settings, _pascal_case(label)
+    def _watch_asynchronous_invocations(self, each: SettlementFunction) -> None:
+        settings, label = self._settings, each.node.id
 
-        def metric(name: str, statistic: str) -> cloudwatch.Metric:
-            return function.metric(name, statistic=statistic, period=settings.period)
+        def metric(name: str, statistic: str = _Stats.SUM) -> cloudwatch.Metric:
+            return each.function.metric(name, statistic=statistic, period=settings.period)
 
         self._add(
-            f"{role}AsyncEventsDropped",
+            f"{label}AsyncEventsDropped",
             texts.ASYNC_EVENTS_DROPPED,
-            metric=metric("AsyncEventsDropped", cloudwatch.Stats.SUM),
-            threshold=1,
+            metric=metric("AsyncEventsDropped"),
             label=label,
-            whereabouts="Its event should be in the on-failure queue; if it is not, only Stripe "
-            "still has it."
-            if failure_queue
-            else "Its event is gone from AWS: the function has no on-failure destination.",
         )
         self._add(
-            f"{role}AsyncEventAge",
+            f"{label}AsyncEventAge",
             texts.ASYNC_EVENT_AGE,
-            metric=metric("AsyncEventAge", cloudwatch.Stats.MAXIMUM),
+            metric=metric("AsyncEventAge", _Stats.MAXIMUM),
             threshold=settings.async_event_age.to_milliseconds(),
             label=label,
             age=settings.async_event_age.to_human_string(),
         )
-        if failure_queue is not None:
-            self._add(
-                f"{role}DestinationDeliveryFailures",
-                texts.DESTINATION_DELIVERY_FAILURES,
-                metric=metric("DestinationDeliveryFailures", cloudwatch.Stats.SUM),
-                threshold=1,
-                label=label,
-            )
-            self.watch_queue(
-                failure_queue, label=f"{label} on-failure queue", text=texts.ON_FAILURE_QUEUE
-            )
+        self._add(
+            f"{label}DestinationDeliveryFailures",
+            texts.DESTINATION_DELIVERY_FAILURES,
+            metric=metric("DestinationDeliveryFailures"),
+            label=label,
+        )
 
-    def watch_event_route(
-        self,
-        *,
-        rule: events.IRule,
-        event_bus: events.IEventBus,
-        uses_default_bus: bool,
-        delivery_dlq: sqs.IQueue,
-    ) -> None:
-        """Watch the delivery from the event bus to the function, and the rule's dead-letter queue.
-
-        Args:
-            rule: the rule that takes Stripe's events off the bus.
-            event_bus: the bus it is on.
-            uses_default_bus: whether that is the account's `default` bus, whose rule metrics have
-                other dimensions than those of any other bus.
-            delivery_dlq: the dead-letter queue of the rule's target.
-        """
-
-        def metric(name: str, period: Duration = self._settings.period) -> cloudwatch.Metric:
-            return rule_metric(
-                name,
-                rule=rule,
-                event_bus=event_bus,
-                uses_default_bus=uses_default_bus,
-                period=period,
-            )
-
+    def _watch_event_route(self, route: EventRoute) -> None:
         for name, text in (
             ("FailedInvocations", texts.RULE_FAILED_INVOCATIONS),
             ("InvocationsSentToDlq", texts.RULE_SENT_TO_DLQ),
             ("InvocationsFailedToBeSentToDlq", texts.RULE_DLQ_FAILURES),
         ):
-            self._add(f"Rule{name}", text, metric=metric(name), threshold=1)
-        self.watch_queue(delivery_dlq, label="Stripe event DLQ", text=texts.STRIPE_EVENT_DLQ)
+            self._add(f"Rule{name}", text, metric=route.metric(name, period=self._settings.period))
+        self._watch_queue(route.dlq, texts.STRIPE_EVENT_DLQ)
         if (silence := self._settings.no_events_for) is not None:
             self._add(
                 "NoStripeEvents",
                 texts.NO_STRIPE_EVENTS,
                 # Counted in hours: CloudWatch's longest single period is a day.
-                metric=metric("Invocations", Duration.hours(1)),
+                metric=route.metric("Invocations", period=Duration.hours(1)),
                 periods=int(silence.to_hours()),
-                threshold=1,
                 operator=_Operator.LESS_THAN_THRESHOLD,
                 # EventBridge sends no zeros of this metric: here missing data is the breach.
                 missing_data=_MissingData.BREACHING,
                 silence=silence.to_human_string(),
             )
 
-    def watch_webhook(self, *, api_name: str, stage_name: str) -> None:
-        """Watch the answers of the webhook route's stage.
-
-        Args:
-            api_name: name of the REST API, by which CloudWatch tells APIs apart.
-            stage_name: the stage Stripe calls.
-        """
+    def _watch_webhook_route(self, route: WebhookRoute) -> None:
         settings = self._settings
-
-        def metric(name: str, statistic: str) -> cloudwatch.Metric:
-            return api_metric(
-                name,
-                api_name=api_name,
-                stage_name=stage_name,
-                statistic=statistic,
-                period=settings.period,
-            )
-
         self._add(
             "WebhookServerErrors",
             texts.WEBHOOK_5XX,
-            metric=metric("5XXError", cloudwatch.Stats.SUM),
+            metric=route.metric("5XXError", period=settings.period),
             threshold=settings.webhook_server_errors,
         )
         self._add(
             "WebhookLatency",
             texts.WEBHOOK_LATENCY,
-            metric=metric("Latency", "p99"),
+            metric=route.metric("Latency", statistic="p99", period=settings.period),
             threshold=settings.webhook_latency.to_milliseconds(),
             latency=settings.webhook_latency.to_human_string(),
         )
 
-    def watch_settlements(self, *, namespace: str, service: str, webhook: bool) -> None:
-        """Watch what the functions themselves report.
-
-        Args:
-            namespace: of their metrics, `POWERTOOLS_METRICS_NAMESPACE`.
-            service: value of their `service` dimension, `POWERTOOLS_SERVICE_NAME`.
-            webhook: whether there is a webhook, the only route that checks signatures.
-        """
+    def _watch_settlements(self, metrics: SettlementMetrics, *, signatures: bool) -> None:
         settings = self._settings
-
-        def metric(name: SettlementMetric) -> cloudwatch.Metric:
-            return settlement_metric(
-                name, namespace=namespace, service=service, period=settings.period
-            )
-
         self._add(
             "PaymentAnomalies",
             texts.PAYMENT_ANOMALIES,
-            metric=metric(SettlementMetric.PAYMENT_ANOMALY),
+            metric=metrics.metric(SettlementMetric.PAYMENT_ANOMALY, period=settings.period),
             threshold=settings.payment_anomalies,
         )
         span = Duration.seconds(settings.period.to_seconds() * settings.retry_periods)
         self._add(
             "SettlementsStuckInRetry",
             texts.SETTLEMENTS_STUCK_IN_RETRY,
-            metric=metric(SettlementMetric.SETTLEMENT_RETRY),
-            threshold=1,
+            metric=metrics.metric(SettlementMetric.SETTLEMENT_RETRY, period=settings.period),
             # A retry now and then is what an event that overtakes its own order costs.
             periods=settings.retry_periods,
             span=span.to_human_string(),
         )
-        if webhook:
+        if signatures:
             self._add(
                 "SignatureFailures",
                 texts.SIGNATURE_FAILURES,
-                metric=metric(SettlementMetric.UNAUTHENTICATED),
+                metric=metrics.metric(SettlementMetric.UNAUTHENTICATED, period=settings.period),
                 threshold=settings.signature_failures,
             )
 
-    def watch_queue(self, queue: sqs.IQueue, *, label: str, text: AlarmText) -> None:
-        """Watch a failure queue: for a first message, and for one that nobody deals with.
-
-        Args:
-            queue: a queue that is empty as long as all is well.
-            label: what people call it. Part of the alarms' ids, names and descriptions.
-            text: what a message in it means. The runbook needs its entry and one ending in `-age`.
-        """
-        settings, role = self._settings, _pascal_case(label)
+    def _watch_queue(self, each: FailureQueue, text: AlarmText) -> None:
+        """Watch for a first message, and for one that nobody deals with."""
+        settings, construct_id = self._settings, pascal_case(each.label)
         self._add(
-            f"{role}VisibleMessages",
+            f"{construct_id}VisibleMessages",
             text,
             # Not NumberOfMessagesSent, which does not count what was moved in by a failure.
-            metric=queue.metric_approximate_number_of_messages_visible(
-                period=settings.period, statistic=cloudwatch.Stats.MAXIMUM
+            metric=each.queue.metric_approximate_number_of_messages_visible(
+                period=settings.period, statistic=_Stats.MAXIMUM
             ),
-            threshold=1,
-            # SQS reports on active queues only. Its silence does not empty a queue: the alarm stays
-            # as it is until a data point says that the message is gone.
+            # SQS reports on active queues only. Without a data point the queue is not empty: the
+            # alarm stays as it is until one says that the message is gone.
             missing_data=_MissingData.IGNORE,
-            label=label,
+            label=each.label,
         )
         self._add(
-            f"{role}OldestMessage",
+            f"{construct_id}OldestMessage",
             text.with_age(),
             # Reported only while there is a message: here missing data does mean an empty queue.
-            metric=queue.metric_approximate_age_of_oldest_message(
-                period=settings.period, statistic=cloudwatch.Stats.MAXIMUM
+            metric=each.queue.metric_approximate_age_of_oldest_message(
+                period=settings.period, statistic=_Stats.MAXIMUM
             ),
             threshold=settings.queue_message_age.to_seconds(),
-            label=label,
+            label=each.label,
             age=settings.queue_message_age.to_human_string(),
         )
 
@@ -300,7 +222,7 @@ class SettlementAlarms(Construct):
         text: AlarmText,
         *,
         metric: cloudwatch.IMetric,
-        threshold: float,
+        threshold: float = 1,
         periods: int = 1,
         operator: cloudwatch.ComparisonOperator = _Operator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         missing_data: cloudwatch.TreatMissingData = _MissingData.NOT_BREACHING,
@@ -309,7 +231,7 @@ class SettlementAlarms(Construct):
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
-            alarm_name=self._name_prefix and f"{self._name_prefix}-{_kebab_case(construct_id)}",
+            alarm_name=physical_name(self._name_prefix, construct_id),
             alarm_description=text.describe(self._settings.runbook_url, **facts),
             metric=metric,
             threshold=threshold,
@@ -321,15 +243,3 @@ class SettlementAlarms(Construct):
         if self._settings.notify_on_recovery:
             alarm.add_ok_action(self._action)
         self.alarms.append(alarm)
-
-
-def _pascal_case(label: str) -> str:
-    """`Stripe event DLQ` → `StripeEventDLQ`; a label in that form stays as it is."""
-    words = re.split(r"[^A-Za-z0-9]+", label)
-    return "".join(word[:1].upper() + word[1:] for word in words)
-
-
-def _kebab_case(construct_id: str) -> str:
-    """`StripeEventDLQOldestMessage` → `stripe-event-dlq-oldest-message`."""
-    boundary = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
-    return re.sub(boundary, "-", construct_id).lower()

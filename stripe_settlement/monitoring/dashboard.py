@@ -1,23 +1,23 @@
 """One page that answers: is money being settled?"""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_events as events
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from stripe_settlement._naming import physical_name
+from stripe_settlement.failure_queue import FailureQueue
+from stripe_settlement.functions.settlement_function import SettlementFunction
 from stripe_settlement.monitoring.metrics import (
     ANOMALY_KINDS,
     FIVE_MINUTES,
     OUTCOMES,
     SettlementMetric,
-    api_metric,
-    rule_metric,
-    settlement_metric,
+    SettlementMetrics,
 )
+from stripe_settlement.routes.eventbridge import EventRoute
+from stripe_settlement.routes.webhook import WebhookRoute
 
 _PAGE = 24
 _HALF = _PAGE // 2
@@ -40,7 +40,7 @@ _PERCENTILES = ("p50", "p99")
 
 
 class SettlementDashboard(Construct):
-    """The answer on top; below it where to look for a reason: routes, functions, queues.
+    """A summary on top; below it where to look for a reason: routes, functions, queues.
 
     Every number is a metric as it was sent. No metric math: it would fill a gap with a zero, and
     a gap is what a broken route looks like.
@@ -51,61 +51,44 @@ class SettlementDashboard(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        namespace: str,
-        service: str,
-        rule: events.IRule,
-        event_bus: events.IEventBus,
-        uses_default_bus: bool,
-        functions: Mapping[str, lambda_.IFunction],
-        queues: Mapping[str, sqs.IQueue],
+        functions: Sequence[SettlementFunction],
+        event_route: EventRoute,
+        webhook_route: WebhookRoute | None,
+        metrics: SettlementMetrics,
         alarms: Sequence[cloudwatch.IAlarm],
-        webhook_api_name: str | None = None,
-        webhook_stage_name: str | None = None,
         name_prefix: str | None = None,
     ) -> None:
-        """
+        """Create the dashboard.
+
         Args:
             scope: the parent construct.
             construct_id: its id there.
-            namespace: of the functions' own metrics, `POWERTOOLS_METRICS_NAMESPACE`.
-            service: value of their `service` dimension, `POWERTOOLS_SERVICE_NAME`.
-            rule: the rule of the event route.
-            event_bus: the bus it is on.
-            uses_default_bus: whether that is the account's `default` bus.
-            functions: by what people call them, in the order they are shown.
-            queues: the failure queues, by what people call them.
+            functions: the settlement functions, in the order they are shown.
+            event_route: the preferred route.
+            webhook_route: the fallback; None without one.
+            metrics: what the functions report themselves.
             alarms: whose states stand on top.
-            webhook_api_name: name of the webhook's REST API; None without a webhook.
-            webhook_stage_name: its stage; needed with `webhook_api_name`.
             name_prefix: the dashboard is called `<prefix>-settlement`. Without it CloudFormation
                 names it, because a dashboard's name is taken once in an account and region.
-
-        Raises:
-            ValueError: one of `webhook_api_name` and `webhook_stage_name` came without the other.
         """
         super().__init__(scope, construct_id)
-        if (webhook_api_name is None) != (webhook_stage_name is None):
-            raise ValueError(
-                f"webhook_api_name is {webhook_api_name!r} and webhook_stage_name "
-                f"{webhook_stage_name!r}; give both, or neither if there is no webhook."
-            )
-        self._namespace = namespace
-        self._service = service
+        self._metrics = metrics
         self.dashboard = cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=name_prefix and f"{name_prefix}-settlement",
+            dashboard_name=physical_name(name_prefix, "settlement"),
             default_interval=Duration.hours(3),
         )
-        self._add_answer(queues, alarms)
-        self._add_event_route(rule, event_bus, uses_default_bus)
-        if webhook_api_name is not None and webhook_stage_name is not None:
-            self._add_webhook_route(webhook_api_name, webhook_stage_name)
+        queues = [event_route.dlq, *(each.failure_queue for each in functions)]
+        self._add_summary(queues, alarms)
+        self._add_event_route(event_route)
+        if webhook_route is not None:
+            self._add_webhook_route(webhook_route)
         self._add_functions(functions)
         self._add_queues(queues)
 
-    def _add_answer(
-        self, queues: Mapping[str, sqs.IQueue], alarms: Sequence[cloudwatch.IAlarm]
+    def _add_summary(
+        self, queues: Sequence[FailureQueue], alarms: Sequence[cloudwatch.IAlarm]
     ) -> None:
         settled = self._metric(SettlementMetric.SETTLED, period=_ONE_MINUTE)
         lag = [
@@ -113,17 +96,19 @@ class SettlementDashboard(Construct):
             for p in _PERCENTILES
         ]
         waiting = [
-            queue.metric_approximate_number_of_messages_visible(label=label, period=_ONE_MINUTE)
-            for label, queue in queues.items()
+            each.queue.metric_approximate_number_of_messages_visible(
+                label=each.label, period=_ONE_MINUTE
+            )
+            for each in queues
         ]
         self.dashboard.add_widgets(
             cloudwatch.TextWidget(markdown=_INTRODUCTION, width=_PAGE, height=2)
         )
         self.dashboard.add_widgets(
-            _counts("Settled orders a minute", [settled], width=_THIRD),
+            _counts("Settled orders per minute", [settled], width=_THIRD),
             _milliseconds("Lag from Stripe's event to the commit", lag, width=_THIRD),
             cloudwatch.AlarmStatusWidget(
-                title="Alarms ringing now, none if empty",
+                title="Alarms firing now, none if empty",
                 alarms=list(alarms),
                 states=[cloudwatch.AlarmState.ALARM],
                 width=_THIRD,
@@ -132,7 +117,7 @@ class SettlementDashboard(Construct):
         )
         self.dashboard.add_widgets(
             self._total("Settled", SettlementMetric.SETTLED),
-            self._total("Anomalies, a person decides", SettlementMetric.PAYMENT_ANOMALY),
+            self._total("Anomalies, the operator decides", SettlementMetric.PAYMENT_ANOMALY),
             self._total("Retries, tried again later", SettlementMetric.SETTLEMENT_RETRY),
             cloudwatch.SingleValueWidget(
                 title="Messages waiting for a redrive, now",
@@ -142,48 +127,32 @@ class SettlementDashboard(Construct):
             ),
         )
 
-    def _add_event_route(
-        self, rule: events.IRule, event_bus: events.IEventBus, uses_default_bus: bool
-    ) -> None:
-        self._add_heading("Routes: what reaches us, and what comes of it")
-        deliveries = [
-            rule_metric(
-                name,
-                rule=rule,
-                event_bus=event_bus,
-                uses_default_bus=uses_default_bus,
-                label=name,
-            )
-            for name in _RULE_METRICS
-        ]
+    def _add_event_route(self, route: EventRoute) -> None:
+        self._add_heading("Routes: deliveries and their outcomes")
+        deliveries = [route.metric(name, label=name) for name in _RULE_METRICS]
         self.dashboard.add_widgets(
             _counts("EventBridge rule", deliveries, width=_THIRD),
             _counts("Outcomes, both routes", map(self._metric, OUTCOMES), width=_THIRD),
             _counts("Anomalies by kind", map(self._metric, ANOMALY_KINDS), width=_THIRD),
         )
 
-    def _add_webhook_route(self, api_name: str, stage_name: str) -> None:
-        def metric(name: str, statistic: str, label: str) -> cloudwatch.Metric:
-            return api_metric(
-                name, api_name=api_name, stage_name=stage_name, statistic=statistic, label=label
-            )
-
-        answers = [
-            metric(name, cloudwatch.Stats.SUM, label)
+    def _add_webhook_route(self, route: WebhookRoute) -> None:
+        responses = [
+            route.metric(name, label=label)
             for name, label in (("Count", "requests"), ("4XXError", "4XX"), ("5XXError", "5XX"))
         ]
-        refused = self._metric(SettlementMetric.UNAUTHENTICATED)
+        latency = [route.metric("Latency", statistic=p, label=p) for p in _PERCENTILES]
+        rejected = self._metric(SettlementMetric.UNAUTHENTICATED)
         self.dashboard.add_widgets(
-            _counts("Webhook answers", answers, width=_THIRD),
-            _milliseconds(
-                "Webhook answer time", [metric("Latency", p, p) for p in _PERCENTILES], width=_THIRD
-            ),
-            _counts("Webhook deliveries refused", [refused], width=_THIRD),
+            _counts("Webhook responses", responses, width=_THIRD),
+            _milliseconds("Webhook latency", latency, width=_THIRD),
+            _counts("Webhook deliveries rejected", [rejected], width=_THIRD),
         )
 
-    def _add_functions(self, functions: Mapping[str, lambda_.IFunction]) -> None:
+    def _add_functions(self, functions: Sequence[SettlementFunction]) -> None:
         self._add_heading("Functions")
-        for label, function in functions.items():
+        for each in functions:
+            label, function = each.node.id, each.function
             invocations = [
                 function.metric_invocations(label="invocations"),
                 function.metric_errors(label="errors"),
@@ -213,22 +182,23 @@ class SettlementDashboard(Construct):
                 ),
             )
 
-    def _add_queues(self, queues: Mapping[str, sqs.IQueue]) -> None:
+    def _add_queues(self, queues: Sequence[FailureQueue]) -> None:
         self._add_heading("Failure queues")
         messages = [
-            queue.metric_approximate_number_of_messages_visible(label=label)
-            for label, queue in queues.items()
+            each.queue.metric_approximate_number_of_messages_visible(label=each.label)
+            for each in queues
         ]
-        in_hand = [
-            queue.metric_approximate_number_of_messages_not_visible(label=f"{label}, in hand")
-            for label, queue in queues.items()
+        in_flight = [
+            each.queue.metric_approximate_number_of_messages_not_visible(
+                label=f"{each.label}, in flight"
+            )
+            for each in queues
         ]
         ages = [
-            queue.metric_approximate_age_of_oldest_message(label=label)
-            for label, queue in queues.items()
+            each.queue.metric_approximate_age_of_oldest_message(label=each.label) for each in queues
         ]
         self.dashboard.add_widgets(
-            _counts("Messages, waiting and in somebody's hand", messages + in_hand, width=_HALF),
+            _counts("Messages, waiting and in flight", messages + in_flight, width=_HALF),
             cloudwatch.GraphWidget(
                 title="Age of the oldest message",
                 left=ages,
@@ -243,7 +213,7 @@ class SettlementDashboard(Construct):
         )
 
     def _total(self, title: str, name: SettlementMetric) -> cloudwatch.IWidget:
-        """The sum over whatever time range the reader has chosen."""
+        """Show the sum over whatever time range the reader has chosen."""
         return cloudwatch.SingleValueWidget(
             title=title,
             metrics=[self._metric(name)],
@@ -260,13 +230,8 @@ class SettlementDashboard(Construct):
         period: Duration = FIVE_MINUTES,
         label: str | None = None,
     ) -> cloudwatch.Metric:
-        return settlement_metric(
-            name,
-            namespace=self._namespace,
-            service=self._service,
-            statistic=statistic,
-            period=period,
-            label=label or name.value,
+        return self._metrics.metric(
+            name, statistic=statistic, period=period, label=label or name.value
         )
 
 

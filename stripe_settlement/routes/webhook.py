@@ -3,13 +3,15 @@
 import json
 from typing import Final
 
-from aws_cdk import Acknowledgment, Annotations, Aws, Stack, Validations
+from aws_cdk import Acknowledgment, Annotations, Aws, Duration, Stack, Validations
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from stripe_settlement.monitoring.metrics import FIVE_MINUTES
 from stripe_settlement.settings import LogSettings, WebhookSettings
 
 _METHOD = "POST"
@@ -30,7 +32,7 @@ _ACCESS_LOG_FORMAT = {
     "errorType": "$context.error.responseType",
     "traceId": "$context.xrayTraceId",
 }
-"""Enough to tell what Stripe was answered, when and how fast; nothing of what it sent."""
+"""Which response Stripe got, when and how fast; nothing of what it sent."""
 
 
 class WebhookRoute(Construct):
@@ -41,7 +43,7 @@ class WebhookRoute(Construct):
 
     With an API brought in only the resources and the method are added. Its stage, throttle, logs,
     tracing and, for an API imported by its attributes, the deployment that makes the method
-    reachable, stay its owner's.
+    reachable, stay with its owner.
     """
 
     def __init__(
@@ -53,7 +55,8 @@ class WebhookRoute(Construct):
         settings: WebhookSettings | None = None,
         rest_api: apigateway.IRestApi | None = None,
     ) -> None:
-        """
+        """Add the method, to a new API or to `rest_api`.
+
         Args:
             scope: the parent construct.
             construct_id: its id there.
@@ -68,11 +71,11 @@ class WebhookRoute(Construct):
         super().__init__(scope, construct_id)
         settings = settings or WebhookSettings()
         self.rest_api: Final[apigateway.IRestApi] = (
-            self._create_api(settings) if rest_api is None else self._adopt(rest_api)
+            self._create_api(settings) if rest_api is None else self._import(rest_api)
         )
         """The API the route is on."""
         self.api_name: Final = self.rest_api.rest_api_name
-        """Its name, by which CloudWatch tells APIs apart."""
+        """Its name, a dimension of its metrics."""
         self.stage_name: Final = _stage_name(self.rest_api) or settings.stage_name
         """The stage Stripe calls."""
         self.method: Final = self._add_method(handler, settings.path)
@@ -81,7 +84,28 @@ class WebhookRoute(Construct):
             f"https://{self.rest_api.rest_api_id}.execute-api.{Stack.of(self).region}."
             f"{Aws.URL_SUFFIX}/{self.stage_name}{settings.path}"
         )
-        """What Stripe is told to call."""
+        """The endpoint's address, to register in Stripe."""
+
+    def metric(
+        self,
+        name: str,
+        *,
+        statistic: str = cloudwatch.Stats.SUM,
+        period: Duration = FIVE_MINUTES,
+        label: str | None = None,
+    ) -> cloudwatch.Metric:
+        """Return a metric of the stage, for example `5XXError`; `IRestApi` has no metric methods.
+
+        Without the `Stage` dimension CloudWatch adds up every stage of the API.
+        """
+        return cloudwatch.Metric(
+            namespace="AWS/ApiGateway",
+            metric_name=name,
+            dimensions_map={"ApiName": self.api_name, "Stage": self.stage_name},
+            statistic=statistic,
+            period=period,
+            label=label,
+        )
 
     def _create_api(self, settings: WebhookSettings) -> apigateway.RestApi:
         api = apigateway.RestApi(
@@ -128,7 +152,7 @@ class WebhookRoute(Construct):
             )
         )
 
-    def _adopt(self, rest_api: apigateway.IRestApi) -> apigateway.IRestApi:
+    def _import(self, rest_api: apigateway.IRestApi) -> apigateway.IRestApi:
         stack = Stack.of(rest_api)
         if (
             isinstance(rest_api, apigateway.RestApiBase)
@@ -144,7 +168,7 @@ class WebhookRoute(Construct):
             Annotations.of(self).add_warning_v2(
                 "stripe-settlement:imported-rest-api",
                 f"The webhook is added to {rest_api.node.path!r}, whose deployment is not in this "
-                "app's hands: the method answers only after the API's stage has been deployed "
+                "app: the method responds only after the API's stage has been deployed "
                 "again. Its throttle and logs are its owner's too; the alarms watch the whole "
                 f"stage under the name {rest_api.rest_api_name!r}, so import it with the real "
                 "rest_api_name. Deploy it, then acknowledge this warning.",
@@ -222,14 +246,14 @@ def _acknowledge_findings(api: apigateway.RestApi) -> None:
         Acknowledgment(
             id="AwsSolutions-APIG6",
             reason="Execution logs hold headers and bodies: signatures, names, e-mail addresses. "
-            "The access log has one line a request without them.",
+            "The access log has one line per request without them.",
         ),
     )
     Validations.of(api).acknowledge(
         Acknowledgment(
             id="AwsSolutions-APIG2",
             reason="The signature covers the raw body and is checked before anything is parsed; a "
-            "validator in front would answer 400 to events Stripe may shape anew at any time.",
+            "validator in front would return 400 for events Stripe may change at any time.",
         ),
     )
 
@@ -239,8 +263,8 @@ def _acknowledge_missing_authorisation(method: apigateway.Method) -> None:
         *(
             Acknowledgment(
                 id=rule,
-                reason="Stripe cannot sign in. Its signature over the raw body is the "
-                "authorisation, and the function refuses whatever does not carry a valid one.",
+                reason="Stripe has no AWS credentials. Its signature over the raw body is the "
+                "authorisation, and the function rejects whatever does not carry a valid one.",
             )
             for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4")
         )

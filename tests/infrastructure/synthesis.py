@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Template
 
-from stacks.environment_reader import read_environment
+from stacks.environments import read_environment
 from stacks.payments_stack import PaymentsStack
 from stripe_settlement import DatabaseConnection, StripeSettlement
 
@@ -54,6 +54,17 @@ def payments_stack(environment: str, **overrides: object) -> PaymentsStack:
 def any_code() -> lambda_.Code:
     """Code for a test that asks nothing of the asset."""
     return lambda_.Code.from_inline("def handler(event, context): ...")
+
+
+def any_function(stack: Stack) -> lambda_.Function:
+    """A function for a test that asks nothing of it."""
+    return lambda_.Function(
+        stack,
+        "Handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        handler="index.handler",
+        code=any_code(),
+    )
 
 
 def any_secret(stack: Stack, construct_id: str = "AnySecret") -> secretsmanager.ISecret:

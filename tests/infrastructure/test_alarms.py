@@ -1,4 +1,4 @@
-"""Every alarm of a template can ring, reaches somebody, and tells that person what to do.
+"""Every alarm of a template can fire, is published, and says what to do.
 
 The scans at the end look at whole templates and know no id: an alarm added tomorrow is scanned too.
 """
@@ -11,13 +11,9 @@ from typing import Any
 import pytest
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_events as events
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
 
-from stripe_settlement.monitoring.alarm_settings import AlarmSettings
+from stripe_settlement import AlarmSettings, SettlementSettings
 from stripe_settlement.monitoring.alarms import SettlementAlarms
-from stripe_settlement.settings import SettlementSettings
 from tests.infrastructure import runbook
 from tests.infrastructure.environment_templates import ENVIRONMENTS, environment_template
 from tests.infrastructure.physical_names import name_of, resolve
@@ -56,45 +52,16 @@ def ids_of(template: Mapping[str, Any], resource_type: str) -> list[str]:
     return [id_ for id_, each in template["Resources"].items() if each["Type"] == resource_type]
 
 
-def new_function(stack: Stack, construct_id: str) -> lambda_.Function:
-    return lambda_.Function(
-        stack,
-        construct_id,
-        runtime=lambda_.Runtime.PYTHON_3_13,
-        handler="index.handler",
-        code=lambda_.Code.from_inline("def handler(event, context): ..."),
-    )
-
-
 def watch_everything(
     stack: Stack, *, settings: AlarmSettings | None = None, name_prefix: str | None = None
 ) -> SettlementAlarms:
-    """Alarms over both routes, made of bare parts."""
-    bus = events.EventBus(stack, "Bus", event_source_name=PARTNER_SOURCE)
-    pattern = events.EventPattern(source=["stripe.com"])
-    alarms = SettlementAlarms(
+    """Return the alarms of a settlement with both routes."""
+    return settle(
         stack,
-        "Alarms",
-        topic=sns.Topic(stack, "Topic"),
-        settings=settings,
-        name_prefix=name_prefix,
-    )
-    for label in ("EventBridge handler", "webhook handler"):
-        alarms.watch_function(
-            new_function(stack, label),
-            label=label,
-            timeout=Duration.seconds(60),
-            failure_queue=sqs.Queue(stack, f"{label} failures"),
-        )
-    alarms.watch_event_route(
-        rule=events.Rule(stack, "Rule", event_bus=bus, event_pattern=pattern),
-        event_bus=bus,
-        uses_default_bus=False,
-        delivery_dlq=sqs.Queue(stack, "Dlq"),
-    )
-    alarms.watch_webhook(api_name="CachaoApi", stage_name="Prod")
-    alarms.watch_settlements(namespace="Tickets", service="payments", webhook=True)
-    return alarms
+        settings=SettlementSettings(
+            alarms=settings or AlarmSettings(), resource_prefix=name_prefix, dashboard=False
+        ),
+    ).alarms
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +75,7 @@ def the_alarm(template: Mapping[str, Any], metric: str) -> Alarm:
     return next(alarm for alarm in alarms_of(template) if alarm.metric == metric)
 
 
-# Which alarms there are, and when they ring.
+# Which alarms there are, and when they fire.
 
 
 @pytest.mark.parametrize(
@@ -177,7 +144,7 @@ def test_gauge_is_compared_in_its_own_unit(
     assert properties["Threshold"] == threshold
 
 
-def test_retries_ring_when_they_go_on(watched: Mapping[str, Any]) -> None:
+def test_retries_fire_when_they_go_on(watched: Mapping[str, Any]) -> None:
     properties = the_alarm(watched, "SettlementRetry").properties
     assert (properties["EvaluationPeriods"], properties["Threshold"]) == (3, 1)
 
@@ -228,7 +195,7 @@ def test_settings_move_the_thresholds(stack: Stack) -> None:
     expected = {
         "Errors": 2,
         "Throttles": 3,
-        "Duration": 30_000,
+        "Duration": 12_500,
         "AsyncEventAge": 1_800_000,
         "ApproximateAgeOfOldestMessage": 3600,
         "5XXError": 4,
@@ -243,7 +210,7 @@ def test_settings_move_the_thresholds(stack: Stack) -> None:
     }
 
 
-# What an alarm is called, and whom it tells.
+# What an alarm is called, and where it is published.
 
 
 def test_alarms_have_names_only_under_a_prefix(watched: Mapping[str, Any], stack: Stack) -> None:
@@ -251,42 +218,23 @@ def test_alarms_have_names_only_under_a_prefix(watched: Mapping[str, Any], stack
     named = [a.properties["AlarmName"] for a in alarms_of(template_of(stack))]
     assert all(name.startswith("cachao-") for name in named)
     assert "cachao-stripe-event-dlq-visible-messages" in named
-    assert "cachao-webhook-handler-on-failure-queue-oldest-message" in named
+    assert "cachao-stripe-payment-function-on-failure-queue-oldest-message" in named
     assert len(set(named)) == len(named)
     assert not any("AlarmName" in alarm.properties for alarm in alarms_of(watched))
 
 
-def test_recovery_is_told_on_request(watched: Mapping[str, Any], stack: Stack) -> None:
+def test_recovery_is_published_on_request(watched: Mapping[str, Any], stack: Stack) -> None:
     watch_everything(stack, settings=AlarmSettings(notify_on_recovery=True))
-    told = alarms_of(template_of(stack))
-    assert all(each.properties["OKActions"] == each.properties["AlarmActions"] for each in told)
+    alarms = alarms_of(template_of(stack))
+    assert all(each.properties["OKActions"] == each.properties["AlarmActions"] for each in alarms)
     assert not any("OKActions" in alarm.properties for alarm in alarms_of(watched))
 
 
-def test_function_without_a_failure_queue_is_told_as_one_that_loses_events(stack: Stack) -> None:
-    alarms = SettlementAlarms(stack, "Alarms", topic=sns.Topic(stack, "Topic"))
-    alarms.watch_function(
-        new_function(stack, "Function"), label="Function", timeout=Duration.seconds(60)
-    )
-    template = template_of(stack)
-    assert "is gone from AWS" in the_alarm(template, "AsyncEventsDropped").description
-    assert "DestinationDeliveryFailures" not in {alarm.metric for alarm in alarms_of(template)}
-
-
-def test_function_imported_by_its_arn_is_watched_by_its_name(stack: Stack) -> None:
-    arn = "arn:aws:lambda:eu-central-1:111122223333:function:settle"
-    function = lambda_.Function.from_function_arn(stack, "Function", arn)
-    alarms = SettlementAlarms(stack, "Alarms", topic=sns.Topic(stack, "Topic"))
-    alarms.watch_function(function, label="Function", timeout=Duration.seconds(60))
-    named = {alarm.dimensions["FunctionName"] for alarm in alarms_of(template_of(stack))}
-    assert named == {"settle"}
-
-
 def test_service_without_a_webhook_has_no_signatures_to_fail(stack: Stack) -> None:
-    alarms = SettlementAlarms(stack, "Alarms", topic=sns.Topic(stack, "Topic"))
-    alarms.watch_settlements(namespace="Tickets", service="payments", webhook=False)
+    settle(stack, settings=SettlementSettings(webhook=None))
     metrics = {alarm.metric for alarm in alarms_of(template_of(stack))}
-    assert metrics == {"PaymentAnomaly", "SettlementRetry"}
+    assert {"PaymentAnomaly", "SettlementRetry"} <= metrics
+    assert not {"Unauthenticated", "5XXError", "Latency"} & metrics
 
 
 def test_description_leads_to_the_runbook_of_the_settings(stack: Stack) -> None:
@@ -299,7 +247,7 @@ def test_description_leads_to_the_runbook_of_the_settings(stack: Stack) -> None:
 def test_all_alarms_are_listed(stack: Stack) -> None:
     alarms = watch_everything(stack)
     listed = [alarm.node.id for alarm in alarms.alarms]
-    assert listed[0] == "EventBridgeHandlerErrors"
+    assert listed[0] == "StripeEventBridgeHandlerErrors"
     assert len(listed) == len(alarms_of(template_of(stack)))
 
 

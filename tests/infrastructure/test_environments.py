@@ -7,8 +7,7 @@ import pytest
 from aws_cdk import RemovalPolicy
 from aws_cdk.assertions import Annotations, Match
 
-from stacks.environment_reader import read_environment
-from stacks.environments import AT_DEPLOYMENT, DEV, PROD, Network
+from stacks.environments import AT_DEPLOYMENT, DEV, PROD, NetworkIds, read_environment
 from tests.infrastructure.environment_templates import ENVIRONMENTS, environment_template
 from tests.infrastructure.synthesis import (
     cdk_context,
@@ -61,7 +60,7 @@ class TestReading:
         }
         read = read_environment("prod", {"prod": json.loads(json.dumps(said))})
 
-        assert read.network == Network(
+        assert read.network == NetworkIds(
             vpc_id="vpc-1",
             availability_zones=("eu-west-1a", "eu-west-1b"),
             subnet_ids=("subnet-1", "subnet-2"),
@@ -175,14 +174,14 @@ class TestTheStack:
     @pytest.mark.parametrize("environment", ENVIRONMENTS)
     def test_puts_out_what_one_looks_for_after_a_deployment(self, environment: str) -> None:
         assert set(environment_template(environment)["Outputs"]) == {
+            "AlarmTopicArn",
             "EventBusName",
-            "EventDlqUrl",
-            "EventFunctionName",
-            "EventOnFailureQueueUrl",
             "EventRuleArn",
-            "FailureTopicArn",
-            "WebhookFunctionName",
-            "WebhookOnFailureQueueUrl",
+            "StripeEventBridgeHandlerName",
+            "StripeEventBridgeHandlerOnFailureQueueUrl",
+            "StripeEventDlqUrl",
+            "StripePaymentFunctionName",
+            "StripePaymentFunctionOnFailureQueueUrl",
             "WebhookUrl",
         }
 

@@ -6,12 +6,13 @@ import pytest
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Annotations, Match
 
-from stripe_settlement import EventRoute, EventSettings
+from stripe_settlement import EventSettings
+from stripe_settlement.routes.eventbridge import EventRoute
 from tests.infrastructure.synthesis import (
     PARTNER_SOURCE,
+    any_function,
     find_id,
     new_app,
     only,
@@ -20,16 +21,6 @@ from tests.infrastructure.synthesis import (
 )
 
 BOTH_SOURCES = ["stripe.com", {"prefix": "aws.partner/stripe.com/"}]
-
-
-def any_function(stack: Stack) -> lambda_.IFunction:
-    return lambda_.Function(
-        stack,
-        "Handler",
-        runtime=lambda_.Runtime.PYTHON_3_13,
-        handler="index.handler",
-        code=lambda_.Code.from_inline("def handler(event, context): ..."),
-    )
 
 
 def route(stack: Stack, **arguments: Any) -> EventRoute:
@@ -185,9 +176,9 @@ class TestTheDeadLetterQueue:
         }
 
     def test_takes_its_name(self, stack: Stack) -> None:
-        route(stack, delivery_dlq_name="shop-dead-letters")
+        route(stack, name_prefix="shop")
 
-        assert only(template_of(stack), "AWS::SQS::Queue")["QueueName"] == "shop-dead-letters"
+        assert only(template_of(stack), "AWS::SQS::Queue")["QueueName"] == "shop-stripe-event-dlq"
 
     def test_under_a_key_of_ours_lets_eventbridge_use_the_key(self, stack: Stack) -> None:
         key = kms.Key(stack, "Key")

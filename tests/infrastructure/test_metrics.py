@@ -6,7 +6,6 @@ import pytest
 from aws_cdk import CfnParameter, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
-from aws_cdk.assertions import Template
 
 from settlement.adapters.telemetry import OUTCOME_METRICS
 from settlement.domain.outcomes import AnomalyKind
@@ -14,12 +13,13 @@ from stripe_settlement.monitoring.metrics import (
     ANOMALY_KINDS,
     OUTCOMES,
     SettlementMetric,
-    api_metric,
-    rule_metric,
-    settlement_metric,
+    SettlementMetrics,
 )
+from stripe_settlement.routes.eventbridge import EventRoute
+from stripe_settlement.routes.webhook import WebhookRoute
+from stripe_settlement.settings import WebhookSettings
 from tests.infrastructure.physical_names import resolve
-from tests.infrastructure.synthesis import PARTNER_SOURCE
+from tests.infrastructure.synthesis import PARTNER_SOURCE, any_function, template_of
 
 MakeBus = Callable[[Stack], events.IEventBus]
 
@@ -55,17 +55,21 @@ def bus_imported_by_parameter(stack: Stack) -> events.IEventBus:
     return events.EventBus.from_event_bus_name(stack, "Bus", name)
 
 
-def rule_on(
-    stack: Stack, bus: events.IEventBus | None = None, *, name: str | None = None
-) -> events.Rule:
-    pattern = events.EventPattern(source=["stripe.com"])
-    return events.Rule(stack, "Rule", event_bus=bus, event_pattern=pattern, rule_name=name)
+def route_on(stack: Stack, bus: events.IEventBus, *, prefix: str | None = None) -> EventRoute:
+    return EventRoute(
+        stack,
+        "EventRoute",
+        handler=any_function(stack),
+        livemode=False,
+        event_bus=bus,
+        name_prefix=prefix,
+    )
 
 
 def dimensions_of(metric: cloudwatch.Metric, stack: Stack) -> dict[str, str]:
     """The dimensions as CloudWatch will see them."""
     metric.create_alarm(stack, "Alarm", threshold=1, evaluation_periods=1)
-    template = Template.from_stack(stack).to_json()
+    template = template_of(stack)
     (alarm,) = (
         resource["Properties"]
         for resource in template["Resources"].values()
@@ -75,13 +79,12 @@ def dimensions_of(metric: cloudwatch.Metric, stack: Stack) -> dict[str, str]:
 
 
 def test_rule_on_the_default_bus_is_named_alone(stack: Stack) -> None:
-    rule = rule_on(stack, name="stripe-events")
     bus = events.EventBus.from_event_bus_name(stack, "Bus", "default")
-    metric = rule_metric("FailedInvocations", rule=rule, event_bus=bus, uses_default_bus=True)
-    assert dimensions_of(metric, stack) == {"RuleName": "stripe-events"}
+    metric = route_on(stack, bus, prefix="shop").metric("FailedInvocations")
+    assert dimensions_of(metric, stack) == {"RuleName": "shop-stripe-events"}
 
 
-@pytest.mark.parametrize("rule_name", [None, "stripe-events"])
+@pytest.mark.parametrize("prefix", [None, "shop"])
 @pytest.mark.parametrize(
     ("make_bus", "bus_name"),
     [
@@ -94,43 +97,35 @@ def test_rule_on_the_default_bus_is_named_alone(stack: Stack) -> None:
     ],
 )
 def test_rule_on_another_bus_is_named_with_its_bus(
-    stack: Stack, make_bus: MakeBus, bus_name: str, rule_name: str | None
+    stack: Stack, make_bus: MakeBus, bus_name: str, prefix: str | None
 ) -> None:
-    bus = make_bus(stack)
-    rule = rule_on(stack, bus, name=rule_name)
-    metric = rule_metric("FailedInvocations", rule=rule, event_bus=bus, uses_default_bus=False)
+    metric = route_on(stack, make_bus(stack), prefix=prefix).metric("FailedInvocations")
     assert dimensions_of(metric, stack) == {
         "EventBusName": bus_name,
-        "RuleName": rule_name or "name-of-Rule4C995B7F",
+        "RuleName": "shop-stripe-events" if prefix else "name-of-EventRouteRule91E5D76E",
     }
 
 
-def test_imported_rule_on_another_bus_is_named_without_its_bus(stack: Stack) -> None:
-    arn = f"arn:aws:events:eu-central-1:111122223333:rule/{PARTNER_SOURCE}/stripe-events"
-    rule = events.Rule.from_event_rule_arn(stack, "Rule", arn)
-    metric = rule_metric(
-        "Invocations", rule=rule, event_bus=imported_partner_bus(stack), uses_default_bus=False
-    )
-    assert dimensions_of(metric, stack)["RuleName"] == "stripe-events"
-
-
-def test_rule_whose_name_nobody_can_tell_is_refused(stack: Stack) -> None:
-    bus = bus_imported_by_parameter(stack)
+def test_rule_whose_name_is_known_only_at_deployment_is_an_error(stack: Stack) -> None:
+    route = route_on(stack, bus_imported_by_parameter(stack))
     with pytest.raises(ValueError, match=r"known only at deployment.*give the rule a name"):
-        rule_metric(
-            "FailedInvocations", rule=rule_on(stack, bus), event_bus=bus, uses_default_bus=False
-        )
+        route.metric("FailedInvocations")
 
 
 def test_settlement_metric_has_the_service_as_its_only_dimension(stack: Stack) -> None:
-    metric = settlement_metric(SettlementMetric.SETTLED, namespace="Tickets", service="payments")
+    metrics = SettlementMetrics(namespace="Tickets", service="payments")
+    metric = metrics.metric(SettlementMetric.SETTLED)
     assert (metric.namespace, metric.metric_name) == ("Tickets", "Settled")
     assert dimensions_of(metric, stack) == {"service": "payments"}
 
 
-def test_api_metric_is_of_one_stage(stack: Stack) -> None:
-    metric = api_metric("5XXError", api_name="CachaoApi", stage_name="Prod")
-    assert dimensions_of(metric, stack) == {"ApiName": "CachaoApi", "Stage": "Prod"}
+def test_webhook_metric_is_of_one_stage(stack: Stack) -> None:
+    settings = WebhookSettings(api_name="CachaoApi", access_logs=None)
+    route = WebhookRoute(stack, "WebhookRoute", handler=any_function(stack), settings=settings)
+    assert dimensions_of(route.metric("5XXError"), stack) == {
+        "ApiName": "CachaoApi",
+        "Stage": "Prod",
+    }
 
 
 def test_outcomes_are_those_the_functions_count() -> None:

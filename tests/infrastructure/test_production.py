@@ -32,7 +32,7 @@ class TestInLiveMode:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            (replace(SAFE, alarms=AlarmSettings()), "Nobody would hear of an alarm"),
+            (replace(SAFE, alarms=AlarmSettings()), "Nobody would be notified of an alarm"),
             (replace(SAFE, events=EventSettings(enabled=False)), "drops every event"),
             (
                 replace(SAFE, queues=QueueSettings(removal_policy=RemovalPolicy.DESTROY)),
@@ -106,7 +106,7 @@ class TestTheProdEnvironment:
         [
             ({"livemode": False}, "every real payment would be ignored"),
             ({"event_source_name": None}, "on the default event bus"),
-            ({"alarm_emails": []}, "Nobody would hear of an alarm"),
+            ({"alarm_emails": []}, "Nobody would be notified of an alarm"),
             ({"database_secret_arn": None}, "database_secret_arn is missing"),
             ({"stripe_secret_arn": None}, "stripe_secret_arn is missing"),
             ({"removal_policy": "destroy"}, "DESTROY is set for"),

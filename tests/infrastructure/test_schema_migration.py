@@ -12,9 +12,9 @@ from stripe_settlement import (
     FunctionSettings,
     LogSettings,
     MigrationSettings,
-    SchemaMigration,
     SettlementSettings,
 )
+from stripe_settlement.functions.schema_migration import SchemaMigration
 from tests.infrastructure.synthesis import (
     any_code,
     any_database,

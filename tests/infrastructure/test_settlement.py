@@ -117,8 +117,10 @@ class TestTheFunctions:
     def test_leave_other_rules_to_their_own_defaults(self, stack: Stack) -> None:
         settle(stack)
 
-        found = set(variables(template_of(stack), "StripePaymentFunction"))
-        assert not found & {"STRIPE_ACCOUNT", "ORDER_GRACE_SECONDS", "SIGNATURE_TOLERANCE_SECONDS"}
+        found = variables(template_of(stack), "StripePaymentFunction")
+        assert "STRIPE_ACCOUNT" not in found
+        assert found["ORDER_GRACE_SECONDS"] == "120"
+        assert found["SIGNATURE_TOLERANCE_SECONDS"] == "300"
 
 
 class TestNames:
@@ -136,8 +138,8 @@ class TestNames:
         template = template_of(stack)
         assert queue_names(template) == {
             "cachao-stripe-event-dlq",
-            "cachao-stripe-eventbridge-on-failure",
-            "cachao-stripe-webhook-on-failure",
+            "cachao-stripe-event-bridge-handler-on-failure",
+            "cachao-stripe-payment-function-on-failure",
         }
         assert only(template, "AWS::SNS::Topic")["TopicName"] == "cachao-stripe-event-failures"
         assert only(template, "AWS::Events::Rule")["Name"] == "cachao-stripe-events"

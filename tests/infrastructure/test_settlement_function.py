@@ -259,10 +259,10 @@ class TestTheSecondFailurePath:
         settings = QueueSettings(
             retention=Duration.days(7), visibility_timeout=Duration.seconds(90)
         )
-        function(stack, queue_settings=settings, failure_queue_name="shop-failures")
+        function(stack, queue_settings=settings, name_prefix="shop")
 
         assert only(template_of(stack), "AWS::SQS::Queue") == {
-            "QueueName": "shop-failures",
+            "QueueName": "shop-settle-on-failure",
             "MessageRetentionPeriod": 7 * 24 * 3600,
             "VisibilityTimeout": 90,
             "SqsManagedSseEnabled": True,

@@ -1,4 +1,4 @@
-"""WebhookRoute: the one door Stripe comes through, on our API or on somebody else's."""
+"""WebhookRoute: the endpoint that Stripe calls, on our API or on an existing one."""
 
 import json
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_apigateway as apigateway
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Annotations, Match
 
-from stripe_settlement import WebhookRoute, WebhookSettings
+from stripe_settlement import WebhookSettings
+from stripe_settlement.routes.webhook import WebhookRoute
 from tests.infrastructure.synthesis import (
-    any_code,
+    any_function,
     find,
     find_id,
     new_app,
@@ -22,14 +22,7 @@ from tests.infrastructure.synthesis import (
 
 
 def route(stack: Stack, **arguments: Any) -> WebhookRoute:
-    handler = lambda_.Function(
-        stack,
-        "Handler",
-        runtime=lambda_.Runtime.PYTHON_3_13,
-        handler="index.handler",
-        code=any_code(),
-    )
-    return WebhookRoute(stack, "WebhookRoute", handler=handler, **arguments)
+    return WebhookRoute(stack, "WebhookRoute", handler=any_function(stack), **arguments)
 
 
 def imported_api(stack: Stack) -> apigateway.IRestApi:

@@ -73,6 +73,11 @@ def test_defaults_are_written_as_one_says_them(setting: str, default: str) -> No
     assert f"| `{setting}` | `{default}` |" in row(settings_page(), setting)
 
 
+def test_default_taken_from_another_setting_is_shown_as_its_value() -> None:
+    environment = settings_page().partition("## Environment\n")[2]
+    assert "| `reserved_concurrency` | `10` |" in row(environment, "reserved_concurrency")
+
+
 def test_page_gives_every_reason_in_full() -> None:
     page = settings_page()
     for each in CLASSES.values():

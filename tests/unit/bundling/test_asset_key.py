@@ -102,10 +102,10 @@ def test_asset_key_follows_what_is_declared(source: Path) -> None:
     assert len(keys) == 2 * 2 * 3
 
 
-def test_asset_key_follows_the_recipe(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asset_key_follows_the_build_script(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = key_of(source)
     changed = source.parent / "build_asset.py"
-    changed.write_text("# another recipe")
+    changed.write_text("# another build script")
 
     monkeypatch.setattr(build_asset, "__file__", str(changed))
 

@@ -71,7 +71,7 @@ def test_machine_with_no_installer_and_no_docker_is_refused(
 ) -> None:
     without("uv", "pip", monkeypatch=monkeypatch)
 
-    with pytest.raises(BundlingError, match=r"neither uv nor pip.*no Docker engine answers"):
+    with pytest.raises(BundlingError, match=r"neither uv nor pip.*no Docker engine is running"):
         make()
 
 
