@@ -26,7 +26,7 @@ HEADER = f"""\
 
 
 def read_certificates(root: Path = ROOT) -> list[str]:
-    """The package's certificates in PEM, in its order."""
+    """Return the package's certificates in PEM, in its order."""
     version = json.loads((root / "node_modules" / PACKAGE / "package.json").read_text())["version"]
     pinned = json.loads((root / "package.json").read_text())["devDependencies"][PACKAGE]
     if version != pinned:

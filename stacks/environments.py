@@ -17,7 +17,7 @@ from stripe_settlement._validation import require_match
 
 AT_DEPLOYMENT: Final = "at deployment"
 """Stands in `cdk.json` for a value that becomes a stack parameter without a default: the template
-can be synthesised and read, and CloudFormation refuses to deploy until somebody gives the value."""
+can be synthesised and read, and CloudFormation deploys nothing until the value is given."""
 
 _PROD: Final = "prod"
 
@@ -154,7 +154,7 @@ def read_environment(name: str, environments: object) -> Environment:
     known = environments if isinstance(environments, Mapping) else {}
     overrides = known.get(name)
     if not isinstance(overrides, Mapping):
-        raise ValueError(  # noqa: TRY004 - the value is wrong: a name nobody has written down
+        raise ValueError(  # noqa: TRY004 - the value is wrong: a name that is not in cdk.json
             f"environment is {name!r}; cdk.json knows {', '.join(known) or 'none'}. Pass one of "
             "them with -c environment=…, or add it to the context value 'environments' there."
         )

@@ -8,7 +8,7 @@ from aws_cdk import Duration, Token
 def require_between(
     name: str, value: float, minimum: float, maximum: float, *, unit: str = "", hint: str = ""
 ) -> None:
-    """Check a number against its range; a token passes, nobody knows its value yet.
+    """Check a number against its range; a token passes, its value is not known yet.
 
     Raises:
         ValueError: with the name, the value and the range.

@@ -28,7 +28,7 @@ class DatabaseConnection:
 
     secret: secretsmanager.ISecret
     """JSON secret with `password` and, optionally, `username`: what RDS manages fits. Read when it
-    is needed and again when the database refuses it, so a rotation is no outage."""
+    is needed and again when the database rejects it, so a rotation is no outage."""
 
     user: str | None = None
     """Used only if the secret holds no `username`."""
@@ -57,7 +57,7 @@ class DatabaseConnection:
         require_between("port", self.port, 1, 65_535)
 
     def environment(self) -> dict[str, str]:
-        """The functions' variables. The credentials are not among them, only their address."""
+        """Return the functions' variables: not the credentials, only their address."""
         variables = {
             "DB_HOST": self.host,
             "DB_PORT": Tokenization.stringify_number(self.port),
@@ -77,7 +77,7 @@ class DatabaseConnection:
 def secret_statements(
     scope: IConstruct, secret: secretsmanager.ISecret, *, noun: str
 ) -> list[iam.PolicyStatement]:
-    """What a role needs to read the value of one secret, and nothing else of it.
+    """Return what a role needs to read the value of one secret, and nothing else of it.
 
     `ISecret.grant_read` would allow `DescribeSecret` too, which the functions never call.
 
@@ -109,7 +109,7 @@ def secret_statements(
 def key_statement(
     scope: IConstruct, key: kms.IKey, *, sid: str, actions: list[str], via: str
 ) -> iam.PolicyStatement:
-    """Let a role use a key, but only through the service that encrypts with it."""
+    """Allow a role to use a key, but only through the service that encrypts with it."""
     stack = Stack.of(scope)
     return iam.PolicyStatement(
         sid=sid,

@@ -30,11 +30,11 @@ class LogSettings:
     """A log group of our own: Lambda's automatic ones never expire."""
 
     retention: logs.RetentionDays = logs.RetentionDays.TWO_WEEKS
-    """How long lines are kept. As long as the failure queues keep a message, so that whoever
+    """How long lines are retained. As long as the failure queues retain a message, so that whoever
     redrives one can still read why it failed."""
 
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
-    """What happens to the lines when the stack goes. Kept, because a deletion is often the very
+    """What happens to the lines when the stack goes. Retained, because a deletion is often the very
     thing one reads them for; they expire by themselves."""
 
 
@@ -48,7 +48,7 @@ class FunctionSettings:
 
     runtime: lambda_.Runtime = lambda_.Runtime.PYTHON_3_13
     """The Python that this project's whole test suite runs under, the local cloud's functions too.
-    Lambda runs newer ones, which nobody has tried here."""
+    Lambda runs newer ones, which have not been tried here."""
 
     architecture: lambda_.Architecture = lambda_.Architecture.X86_64
     """Instruction set. x86_64 because every tool emulates it; ARM_64 is the cheaper one."""
@@ -80,7 +80,7 @@ class FunctionSettings:
     Lambda allows no more; what fails then waits in the on-failure queue."""
 
     max_event_age: Duration = Duration.hours(6)  # noqa: RUF009
-    """How long Lambda keeps an asynchronous event it cannot run, because it is throttled. The
+    """How long Lambda retains an asynchronous event it cannot run, because it is throttled. The
     longest Lambda allows: settling late is better than settling by hand."""
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class QueueSettings:
     """How long a message stays hidden from others while it is being redriven."""
 
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
-    """What happens to the messages when the stack goes. Kept: they may be the only copy."""
+    """What happens to the messages when the stack goes. Retained: they may be the only copy."""
 
     def __post_init__(self) -> None:
         require_duration("retention", self.retention, Duration.minutes(1), Duration.days(14))
@@ -139,7 +139,7 @@ class EventSettings:
     """
 
     enabled: bool = True
-    """Whether the rule delivers. Off, events are lost: EventBridge does not keep them."""
+    """Whether the rule delivers. Off, events are lost: EventBridge does not retain them."""
 
     description: str = "Stripe's payment confirmations, to the function that settles the order"
     """What the console shows beside the rule."""
@@ -241,7 +241,7 @@ class WebhookSettings:
             self.timeout,
             Duration.seconds(1),
             Duration.seconds(28),
-            hint="API Gateway gives up after 29 s, and the function has to answer first.",
+            hint="API Gateway gives up after 29 s, and the function has to respond first.",
         )
         require_between("throttle_burst_limit", self.throttle_burst_limit, 1, 5000)
         require_between("throttle_rate_limit", self.throttle_rate_limit, 1, 10_000)

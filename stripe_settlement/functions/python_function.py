@@ -110,7 +110,7 @@ class PythonFunction(Construct):
             self._enable_tracing()
 
     def allow_reading(self, secret: secretsmanager.ISecret, *, noun: str) -> None:
-        """Let the function read one more secret.
+        """Allow the function to read one more secret.
 
         Args:
             secret: the secret; with its key, if that is a customer-managed one.

@@ -78,7 +78,7 @@ class SchemaMigration(DatabaseFunction):
             # Longer than the function may take, so that its own error is the one reported.
             timeout=settings.timeout.plus(_MARGIN),
         )
-        """What invokes the function in a deployment, and fails it."""
+        """Invokes the function in a deployment, which fails if it fails."""
         self._expire_the_providers_logs(function_settings.logs)
         self._acknowledge_missing_dlq()
 

@@ -81,7 +81,7 @@ class SettlementFunction(DatabaseFunction):
             name_prefix=name_prefix,
             encryption_key=queue_key,
         )
-        """Holds the event and the error of what kept failing inside the function."""
+        """Holds the event and the error of what failed in the function at every attempt."""
         self._allow_sending_to_the_queue(queue_key)
         # The L1, because the L2's destination adds a statement of its own without a sid.
         asynchronous = lambda_.CfnEventInvokeConfig(

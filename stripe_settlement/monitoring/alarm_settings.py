@@ -55,7 +55,7 @@ class AlarmSettings:
     this one says that nobody has dealt with it, long before the queue deletes it."""
 
     webhook_server_errors: int = 1
-    """5XX answers of the webhook route in a period. Stripe retries them for three days (live)."""
+    """5XX responses of the webhook route in a period. Stripe retries them for three days (live)."""
 
     webhook_latency: Duration = Duration.seconds(10)  # noqa: RUF009
     """99th percentile of the webhook's latency. Above a cold start and a wait for a row lock,

@@ -1,4 +1,4 @@
-"""One page that answers: is money being settled?"""
+"""One page that shows whether money is being settled."""
 
 from collections.abc import Iterable, Sequence
 

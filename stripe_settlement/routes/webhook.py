@@ -39,9 +39,9 @@ class WebhookRoute(Construct):
     """`POST /webhooks/stripe` on a REST API, and nothing else on it.
 
     The method asks for no authorisation: what proves the caller is Stripe's signature over the raw
-    body, which the function checks. What keeps others from flooding it is the stage's throttle.
+    body, which the function checks. The stage's throttle keeps others from flooding it.
 
-    With an API brought in only the resources and the method are added. Its stage, throttle, logs,
+    With an existing API only the resources and the method are added. Its stage, throttle, logs,
     tracing and, for an API imported by its attributes, the deployment that makes the method
     reachable, stay with its owner.
     """
@@ -196,7 +196,7 @@ class WebhookRoute(Construct):
             ),
         )
         # For this stage and this path alone. The L2's integration needs a stage object for that,
-        # which an imported API does not have, and lets the console's test button in besides.
+        # which an imported API does not have, and allows the console's test button too.
         handler.add_permission(
             "AllowStripeWebhook",
             scope=self,
