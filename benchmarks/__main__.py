@@ -36,7 +36,7 @@ def main() -> int:
 def synth_section(rounds: int) -> str:
     """What synthesising this app costs, against an empty one."""
     with tempfile.TemporaryDirectory() as folder:
-        pairs = synth.contestants(Path(folder))
+        pairs = synth.candidates(Path(folder))
         synth.measure(pairs, rounds)
     return f"## Synth\n\n{synth.report(pairs, rounds)}"
 

@@ -9,19 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.box_office import PASSWORD, USER, EventPrinter
-from benchmarks.contenders import environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from benchmarks.box_office import BoxOffice
+from benchmarks.candidates import environment
+from benchmarks.workload import PASSWORD, USER, EventPrinter, Workload
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:cachao-database-AbCdEf"
 OURS, ORDINARY = "eventbridge_handler", "benchmarks.naive_handler"
@@ -72,7 +68,7 @@ class ColdStarts:
 
 
 def measure(
-    office: BoxOffice, *, first_order: int, rounds: int, progress: Callable[[str], None]
+    workload: Workload, *, first_order: int, rounds: int, progress: Callable[[str], None]
 ) -> ColdStarts:
     """Starts each variant by turns, `rounds` times after warming up (compiled files exist).
 
@@ -81,7 +77,7 @@ def measure(
     printer = EventPrinter()
     order_id = first_order
     with _secrets_manager() as endpoint:
-        settings = {PLAIN: _plain(office), BY_ARN: _by_arn(office, endpoint)}
+        settings = {PLAIN: _plain(workload), BY_ARN: _by_arn(workload, endpoint)}
         variants = [(kind, module, PROBE) for kind in settings for module in (OURS, ORDINARY)] + [
             (PLAIN, "", BARE)
         ]
@@ -134,7 +130,7 @@ def _start(program: str, module: str, event: str, variables: dict[str, str]) -> 
     return took
 
 
-def _plain(office: BoxOffice) -> dict[str, str]:
+def _plain(workload: Workload) -> dict[str, str]:
     inherited = {
         # Some shells forbid Python to keep the compiled files that a warm start finds.
         name: value
@@ -143,13 +139,13 @@ def _plain(office: BoxOffice) -> dict[str, str]:
     }
     return {
         **inherited,
-        **environment(office.settings()),
+        **environment(workload.settings()),
         "PYTHONPATH": os.pathsep.join((str(ROOT / "lambdas"), str(ROOT))),
     }
 
 
-def _by_arn(office: BoxOffice, endpoint: str) -> dict[str, str]:
-    variables = _plain(office)
+def _by_arn(workload: Workload, endpoint: str) -> dict[str, str]:
+    variables = _plain(workload)
     del variables["DB_USER"], variables["DB_PASSWORD"]
     return {
         **variables,

@@ -6,19 +6,12 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import pymysql
+from dataclasses import dataclass, replace
 
 from benchmarks import ROOT
-from benchmarks.box_office import PASSWORD, USER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from benchmarks.box_office import BoxOffice
+from benchmarks.workload import Workload
 
 PINGS = 300
 
@@ -34,25 +27,25 @@ class Distance:
 
 
 @contextmanager
-def distance(office: BoxOffice, round_trip_ms: float) -> Iterator[Distance]:
+def distance(workload: Workload, round_trip_ms: float) -> Iterator[Distance]:
     """The server as if it were `round_trip_ms` away; 0 is the server itself, without a proxy.
 
     The proxy and the scheduler add some of their own to what is asked for. That is measured once
     and taken off, so that a millisecond is a millisecond.
     """
-    near = _ping_ms(office, office.server.port)
+    near = _ping_ms(workload, workload.address.port)
     if not round_trip_ms:
-        yield Distance(port=office.server.port, nominal_ms=0, measured_ms=near)
+        yield Distance(port=workload.address.port, nominal_ms=0, measured_ms=near)
         return
-    with _proxy(office, round_trip_ms) as port:
-        excess = _ping_ms(office, port) - near - round_trip_ms
-    with _proxy(office, max(round_trip_ms - excess, 0)) as port:
-        yield Distance(port=port, nominal_ms=round_trip_ms, measured_ms=_ping_ms(office, port))
+    with _proxy(workload, round_trip_ms) as port:
+        excess = _ping_ms(workload, port) - near - round_trip_ms
+    with _proxy(workload, max(round_trip_ms - excess, 0)) as port:
+        yield Distance(port=port, nominal_ms=round_trip_ms, measured_ms=_ping_ms(workload, port))
 
 
 @contextmanager
-def _proxy(office: BoxOffice, round_trip_ms: float) -> Iterator[int]:
-    command = [sys.executable, "-m", "local.delaying_proxy", str(office.server.port)]
+def _proxy(workload: Workload, round_trip_ms: float) -> Iterator[int]:
+    command = [sys.executable, "-m", "local.servers.delaying_proxy", str(workload.address.port)]
     command += ["--round-trip-ms", str(round_trip_ms)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -65,11 +58,8 @@ def _proxy(office: BoxOffice, round_trip_ms: float) -> Iterator[int]:
             process.communicate()  # the end of its input ends it
 
 
-def _ping_ms(office: BoxOffice, port: int) -> float:
-    connection = pymysql.connect(
-        host=office.server.host, port=port, database=office.name, user=USER, password=PASSWORD
-    )
-    with closing(connection):
+def _ping_ms(workload: Workload, port: int) -> float:
+    with closing(replace(workload.address, port=port).connect()) as connection:
         seconds = []
         for _ in range(PINGS):
             began = time.perf_counter()

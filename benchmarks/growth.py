@@ -6,13 +6,10 @@ import statistics
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from benchmarks.box_office import BoxOffice, EventPrinter
-from benchmarks.contenders import Ours
-
-if TYPE_CHECKING:
-    from local.mariadb import MariaDBServer
+from benchmarks.candidates import Ours
+from benchmarks.workload import EventPrinter, Workload
+from local.servers.mariadb import MariaDBServer
 
 FEW, MANY = 1_000, 1_000_000
 SMALL_DATABASES = 3
@@ -43,16 +40,12 @@ def measure(server: MariaDBServer, *, many: int) -> Growth:
     In each, all orders but the last were settled in the past, with their settlements and events:
     these tables grow as well.
     """
-    large = BoxOffice(
-        server=server, name="growth_many", orders=many, history=many - SMALL_DATABASES * TO_SETTLE
+    large = Workload(
+        server, name="growth_many", orders=many, history=many - SMALL_DATABASES * TO_SETTLE
     )
-    large.open()
     few, much = [], []
     for number in range(SMALL_DATABASES):
-        small = BoxOffice(
-            server=server, name=f"growth_few_{number}", orders=FEW, history=FEW - TO_SETTLE
-        )
-        small.open()
+        small = Workload(server, name=f"growth_few_{number}", orders=FEW, history=FEW - TO_SETTLE)
         with (
             closing(_Till(small, small.history + 1)) as little_till,
             closing(_Till(large, large.history + 1 + number * TO_SETTLE)) as large_till,
@@ -72,8 +65,8 @@ def measure(server: MariaDBServer, *, many: int) -> Growth:
 class _Till:
     """Settles one order after the other over one connection."""
 
-    def __init__(self, office: BoxOffice, first: int) -> None:
-        self._contender = Ours(office.settings())
+    def __init__(self, workload: Workload, first: int) -> None:
+        self._candidate = Ours(workload.settings())
         self._printer = EventPrinter()
         self._next = first
 
@@ -81,10 +74,10 @@ class _Till:
         """The seconds it took."""
         envelope = self._printer.envelope(self._next)
         began = time.perf_counter()
-        self._contender.settle(self._next, envelope)
+        self._candidate.settle(self._next, envelope)
         took = time.perf_counter() - began
         self._next += 1
         return took
 
     def close(self) -> None:
-        self._contender.close()
+        self._candidate.close()

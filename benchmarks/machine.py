@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from local.mariadb import MariaDBServer
+from local.servers.mariadb import MariaDBServer
 
 SYNCS = 100
 

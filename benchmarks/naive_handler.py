@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pymysql
 import stripe
-
-if TYPE_CHECKING:
-    from pymysql.connections import Connection
-    from pymysql.cursors import Cursor
+from pymysql.connections import Connection
+from pymysql.cursors import Cursor
 
 Json = dict[str, Any]
 

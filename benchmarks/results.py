@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from benchmarks.contenders import Name
-
-if TYPE_CHECKING:
-    from benchmarks.cold_start import ColdStarts
-    from benchmarks.crew import Work
-    from benchmarks.growth import Growth
-    from benchmarks.machine import Machine
+from benchmarks.candidates import Name
+from benchmarks.cold_start import ColdStarts
+from benchmarks.growth import Growth
+from benchmarks.machine import Machine
+from benchmarks.worker_pool import Work
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """One situation in which all contenders are compared."""
+class Situation:
+    """One situation in which all candidates are compared."""
 
     delay_ms: float
     workers: int
@@ -33,7 +30,7 @@ class Scene:
 
 @dataclass
 class Rate:
-    """What one contender reached in one scene: medians over the rounds."""
+    """What one candidate reached in one situation: medians over the rounds."""
 
     per_second_of_rounds: list[float] = field(default_factory=list)
     p50_ms_of_rounds: list[float] = field(default_factory=list)
@@ -93,15 +90,15 @@ class Results:
     seconds_of_rounds: float
     distances_ms: dict[float, float]
     """Nominal delay → median of a ping, as measured."""
-    rates: dict[Scene, dict[Name, Rate]]
+    rates: dict[Situation, dict[Name, Rate]]
     round_trips: dict[Name, float]
-    """Statements a contender sends for one order (the server's `Questions`)."""
+    """Statements a candidate sends for one order (the server's `Questions`)."""
     growth: Growth
     cold_starts: ColdStarts
 
     def times(self, name: Name, *, delay_ms: float, workers: int, hot: bool = True) -> float:
-        """Our settlements a second as a multiple of another's, in one scene."""
-        rates = self.rates[Scene(delay_ms=delay_ms, workers=workers, hot=hot)]
+        """Our settlements a second as a multiple of another's, in one situation."""
+        rates = self.rates[Situation(delay_ms=delay_ms, workers=workers, hot=hot)]
         return rates[Name.OURS].per_second / rates[name].per_second
 
     def targets(self) -> list[Target]:

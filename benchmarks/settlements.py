@@ -11,18 +11,16 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks import ROOT, cold_start, growth, machine, report
-from benchmarks.box_office import BoxOffice, server
-from benchmarks.contest import Contest
+from benchmarks.comparison import Comparison
 from benchmarks.distance import distance
 from benchmarks.results import Results
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from benchmarks.workload import SERVER_OPTIONS, Workload
+from local.servers.mariadb import MariaDBServer
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 DELAYS_MS = (0, 1)
@@ -46,13 +44,12 @@ QUICK = Effort(rounds=2, seconds=0.3, orders=100_000, many=20_000, cold_starts=3
 
 def measure(effort: Effort, directory: Path | None, progress: Callable[[str], None]) -> Results:
     """Measures everything, on a database server of its own."""
-    with server(directory) as mariadb:
+    with MariaDBServer(options=SERVER_OPTIONS, parent_directory=directory) as mariadb:
         described = machine.describe(mariadb, directory)
         progress(f"filling a database with {effort.orders:,} orders")
-        office = BoxOffice(server=mariadb, name="cachao", orders=effort.orders)
-        office.open()
-        contest = Contest(
-            office,
+        workload = Workload(mariadb, name="cachao", orders=effort.orders)
+        comparison = Comparison(
+            workload,
             last_order=effort.orders - COLD_START_ORDERS,
             rounds=effort.rounds,
             seconds=effort.seconds,
@@ -60,15 +57,15 @@ def measure(effort: Effort, directory: Path | None, progress: Callable[[str], No
         )
         distances_ms: dict[float, float] = {}
         for delay_ms in DELAYS_MS:
-            with distance(office, delay_ms) as way:
+            with distance(workload, delay_ms) as way:
                 distances_ms[delay_ms] = way.measured_ms
-                contest.hold(way)
-        round_trips = contest.count_round_trips()
-        contest.verify()
+                comparison.compare(way)
+        round_trips = comparison.count_round_trips()
+        comparison.verify()
         progress(f"settling among {growth.FEW:,} and among {effort.many:,} orders")
         grown = growth.measure(mariadb, many=effort.many)
         cold_starts = cold_start.measure(
-            office,
+            workload,
             first_order=effort.orders - COLD_START_ORDERS + 1,
             rounds=effort.cold_starts,
             progress=progress,
@@ -78,7 +75,7 @@ def measure(effort: Effort, directory: Path | None, progress: Callable[[str], No
         rounds=effort.rounds,
         seconds_of_rounds=effort.seconds,
         distances_ms=distances_ms,
-        rates=contest.rates,
+        rates=comparison.rates,
         round_trips=round_trips,
         growth=grown,
         cold_starts=cold_starts,

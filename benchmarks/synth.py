@@ -36,7 +36,7 @@ app.synth()
 
 
 @dataclass
-class Contestant:
+class Candidate:
     """One app, and the seconds each of its rounds took."""
 
     name: str
@@ -69,7 +69,7 @@ class Contestant:
         """Median seconds over the rounds."""
         return statistics.median(self.seconds)
 
-    def row(self, *, against: Contestant) -> str:
+    def row(self, *, against: Candidate) -> str:
         """One row of the table."""
         cpu, its_cpu = (statistics.median(c.cpu_seconds) for c in (self, against))
         spread = (self.median, min(self.seconds), max(self.seconds))
@@ -77,7 +77,7 @@ class Contestant:
         return f"| {self.name} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |"
 
 
-def contestants(folder: Path) -> list[tuple[Contestant, Contestant]]:
+def candidates(folder: Path) -> list[tuple[Candidate, Candidate]]:
     """The empty app and this one, as `cdk synth` runs them and without template validation."""
     empty = folder / "empty.py"
     empty.write_text(EMPTY_APP)
@@ -85,31 +85,31 @@ def contestants(folder: Path) -> list[tuple[Contestant, Contestant]]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment["CDK_DISABLE_CLI_TELEMETRY"] = "true"
 
-    def contestant(name: str, app: Path, *options: str) -> Contestant:
+    def candidate(name: str, app: Path, *options: str) -> Candidate:
         command = ["npx", "cdk", "synth", "--quiet", "--no-notices", *options]
         command += ["--app", f"{sys.executable} {app}"]
         command += ["--output", str(folder / f"{app.stem}.out")]
-        return Contestant(name, command, environment)
+        return Candidate(name, command, environment)
 
     ours = ROOT / "app.py"
     return [
-        (contestant("one empty stack", empty), contestant("this app", ours)),
+        (candidate("one empty stack", empty), candidate("this app", ours)),
         (
-            contestant("one empty stack, `--no-validation`", empty, "--no-validation"),
-            contestant("this app, `--no-validation`", ours, "--no-validation"),
+            candidate("one empty stack, `--no-validation`", empty, "--no-validation"),
+            candidate("this app, `--no-validation`", ours, "--no-validation"),
         ),
     ]
 
 
-def measure(pairs: list[tuple[Contestant, Contestant]], repeats: int) -> None:
-    """Time every contestant in turn, after a round that only warms up."""
-    everyone = [contestant for pair in pairs for contestant in pair]
+def measure(pairs: list[tuple[Candidate, Candidate]], repeats: int) -> None:
+    """Time every candidate in turn, after a round that only warms up."""
+    everyone = [candidate for pair in pairs for candidate in pair]
     for number in range(repeats + 1):
-        for contestant in everyone:
-            contestant.synthesise(counts=number > 0)
+        for candidate in everyone:
+            candidate.synthesise(counts=number > 0)
 
 
-def report(pairs: list[tuple[Contestant, Contestant]], repeats: int) -> str:
+def report(pairs: list[tuple[Candidate, Candidate]], repeats: int) -> str:
     """The measurements as a Markdown table, and whether the promise holds."""
     lines = [
         f"`cdk synth`, warm: seconds over {repeats} alternating rounds.",
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="rounds that count (default: 7)")
     repeats = parser.parse_args().repeats
     with tempfile.TemporaryDirectory() as folder:
-        pairs = contestants(Path(folder))
+        pairs = candidates(Path(folder))
         measure(pairs, repeats)
         print(report(pairs, repeats))
 

@@ -9,29 +9,25 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from types import FrameType
+from typing import Final, NoReturn
 
 import boto3
 import pymysql
 
-from local.box_office import BoxOffice, BoxOfficeError, DatabaseAddress
-from local.cdk import REPOSITORY, CdkError
-from local.cloud import Addresses, LocalCloud, stripe_side
-from local.emulated_aws import EmulatedAWSError, Timing
-from local.mariadb import MariaDBError
-from local.shop_database import NamedDatabase, named_in
-from local.show import Show
-from local.story import Story
+from local.cloud import Addresses, LocalCloud, fake_stripe
+from local.console import Show
+from local.scenario import Story
+from local.servers.cdk import REPOSITORY, CdkError
+from local.servers.emulated_aws import EmulatedAWSError, Timing
+from local.servers.mariadb import DatabaseAddress, MariaDBError
+from local.servers.shop_database import NamedDatabase, ShopDatabase, named_in
+from local.shop import Shop, ShopError
 from local.waiting import WaitedInVain, wait_for
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import FrameType
-
-    from local.shop_database import ShopDatabase
 
 OUTPUTS: Final = REPOSITORY / ".local" / "outputs.json"
 TIMING: Final = Timing(alarm_speed=100.0, async_retry_seconds=0.5)
@@ -86,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"The database does not answer: {error}.{hint}", file=sys.stderr)
         return 1
     except (
-        *(BoxOfficeError, CdkError, EmulatedAWSError, MariaDBError, WaitedInVain),
+        *(ShopError, CdkError, EmulatedAWSError, MariaDBError, WaitedInVain),
         *(OSError, ValueError, pymysql.MySQLError),
     ) as error:
         print(error, file=sys.stderr)
@@ -113,7 +109,7 @@ def stay(show: Show, outputs: Path) -> int:
     Its addresses are in `outputs` as long.
     """
     with LocalCloud(database=_database(), timing=TIMING, watch=show.phase) as cloud:
-        first, *_, last = [cloud.box_office.add_order().id for _ in range(_ORDERS)]
+        first, *_, last = [cloud.shop.add_order().id for _ in range(_ORDERS)]
         _write(outputs, cloud.addresses)
         try:
             show.heading("Running until Ctrl-C")
@@ -136,10 +132,10 @@ def pay(show: Show, order_id: int, route: str, outputs: Path) -> int:
 
     Raises:
         ValueError: no cloud is running.
-        BoxOfficeError: there is no such order.
+        ShopError: there is no such order.
     """
     addresses = _read(outputs)
-    box_office = BoxOffice(
+    shop = Shop(
         DatabaseAddress(
             host=addresses.db_host,
             port=addresses.db_port,
@@ -148,8 +144,8 @@ def pay(show: Show, order_id: int, route: str, outputs: Path) -> int:
             password=addresses.db_password,
         )
     )
-    order = box_office.order(order_id)
-    before = box_office.state(order)
+    order = shop.order(order_id)
+    before = shop.state(order)
     events = boto3.client(
         "events",
         endpoint_url=addresses.endpoint_url,
@@ -157,7 +153,7 @@ def pay(show: Show, order_id: int, route: str, outputs: Path) -> int:
         aws_access_key_id="test",
         aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
     )
-    stripe = stripe_side(addresses, events)
+    stripe = fake_stripe(addresses, events)
     event = stripe.paid(order)
     if route == "webhook":
         answer = stripe.post(event)
@@ -166,10 +162,10 @@ def pay(show: Show, order_id: int, route: str, outputs: Path) -> int:
         stripe.publish(event)
         show.say("EventBridge took the event.")
         wait_for(
-            lambda: box_office.state(order).settlements or None,
+            lambda: shop.state(order).settlements or None,
             f"order {order_id} to be settled",
         )
-    after = box_office.state(order)
+    after = shop.state(order)
     show.say(
         f"Order {order_id}: {before.status} → {after.status}, "
         f"sold {before.sold} → {after.sold}, code used {before.used} → {after.used}, "

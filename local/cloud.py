@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 from urllib.parse import urlsplit
 
-from local.box_office import BoxOffice
-from local.cdk import CdkCli
-from local.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing
-from local.operator_side import OperatorSide
-from local.shop_database import ShopDatabase, ThrowawayDatabase
-from local.stripe_side import StripeSide
+from local.fake_stripe import FakeStripe
+from local.operator import Operator
+from local.servers.cdk import CdkCli, Report
+from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing
+from local.servers.shop_database import ShopDatabase, ThrowawayDatabase
+from local.shop import Shop
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
-
-    from local.cdk import Report
-
-    Watch = Callable[[str], AbstractContextManager[Report]]
-    """Is told what begins, and is left when it ends."""
+Watch = Callable[[str], AbstractContextManager[Report]]
+"""Is told what begins, and is left when it ends."""
 
 ENVIRONMENT: Final = "local"
 STACK: Final = f"cachao-payments-{ENVIRONMENT}"
@@ -67,9 +62,9 @@ class LocalCloud:
     """Everything between Stripe and the order, on 127.0.0.1; gone without a trace when it ends.
 
     with LocalCloud() as cloud:
-        order = cloud.box_office.add_order()
+        order = cloud.shop.add_order()
         cloud.stripe.publish(cloud.stripe.paid(order))
-        cloud.box_office.wait_until(order, "paid")
+        cloud.shop.wait_until(order, "paid")
     """
 
     def __init__(
@@ -88,9 +83,9 @@ class LocalCloud:
         self.database: Final = database or ThrowawayDatabase()
         self.aws: Final = EmulatedAWS(timing=timing)
         self.addresses: Addresses
-        self.box_office: BoxOffice
-        self.stripe: StripeSide
-        self.operator: OperatorSide
+        self.shop: Shop
+        self.stripe: FakeStripe
+        self.operator: Operator
         self.cdk: CdkCli
         self._watch: Final = watch or (lambda _what: nullcontext(lambda _done, _total: None))
         self._signing_secret: Final = f"whsec_{secrets.token_urlsafe(24)}"
@@ -117,8 +112,8 @@ class LocalCloud:
         with self._watch("Start MariaDB"):
             self._resources.callback(self.database.close)
             self.database.start()
-            self.box_office = BoxOffice(self.database.address)
-            self.box_office.open()
+            self.shop = Shop(self.database.address)
+            self.shop.create_tables()
         with self._watch("Start the emulated AWS"):
             self._resources.callback(self.aws.stop)
             self.aws.start()
@@ -177,13 +172,13 @@ class LocalCloud:
             db_password=database.password,
             signing_secret=self._signing_secret,
         )
-        self.stripe = stripe_side(self.addresses, self.aws.client("events"))
-        self.operator = OperatorSide(self.aws, stack=STACK, topic_arn=outputs["AlarmTopicArn"])
+        self.stripe = fake_stripe(self.addresses, self.aws.client("events"))
+        self.operator = Operator(self.aws, stack=STACK, topic_arn=outputs["AlarmTopicArn"])
 
 
-def stripe_side(addresses: Addresses, events: object) -> StripeSide:
+def fake_stripe(addresses: Addresses, events: object) -> FakeStripe:
     """Stripe, as far as it knows these addresses."""
-    return StripeSide(
+    return FakeStripe(
         events=events,
         event_source=addresses.event_bus,
         webhook_url=addresses.webhook_url,

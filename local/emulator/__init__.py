@@ -1,10 +1,10 @@
 """The AWS of the local cloud: MiniStack, with the AWS behaviour this app relies on put back.
 
-`python -m local.emulator` starts it; `local.emulated_aws.EmulatedAWS` starts, awaits and ends that
-process. MiniStack is used as it is published. Where it differs from AWS in a way that matters here,
-a module of this package replaces a function of it: one module for one behaviour, each with an
-`apply(settings)`, all of them listed in `__main__`. They reach into MiniStack's private functions,
-so they hold for one version of it only: `MINISTACK_VERSION`.
+`python -m local.emulator` starts it; `local.servers.emulated_aws.EmulatedAWS` starts, awaits and
+ends that process. MiniStack is used as it is published. Where it differs from AWS in a way that
+matters here, a module of `patches` replaces a function of it: one module per behaviour, named after
+the service and what it does. They reach into MiniStack's private functions, so they hold for one
+version of it only: `MINISTACK_VERSION`.
 """
 
 from dataclasses import dataclass

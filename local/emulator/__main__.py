@@ -8,14 +8,12 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from local.emulator import MINISTACK_VERSION, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HOST: Final = "127.0.0.1"
 

@@ -22,14 +22,12 @@ import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from queue import Queue
+from typing import IO, Any
 
 from local.emulator import Settings
 from local.emulator.modules import lambda_runtime, lambda_svc
 from local.emulator.patching import replace
-
-if TYPE_CHECKING:
-    from queue import Queue
 
 # `-m` puts the working directory, which is the function's code, first on the import path;
 # `-s` keeps the user's own site-packages off it.

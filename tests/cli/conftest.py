@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.emulated_aws import EmulatedAWS
+from local.servers.emulated_aws import EmulatedAWS
 from stripe_settlement_cli import mailbox
 from stripe_settlement_cli.__main__ import main
 from tests.cli.stand_in import StandIn

@@ -17,7 +17,7 @@ from tests.support.events import Json, any_id, any_paid_event, eventbridge_envel
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.emulated_aws import EmulatedAWS
+    from local.servers.emulated_aws import EmulatedAWS
 
 TIMEOUT = 20
 """Seconds, of each function."""

@@ -24,7 +24,7 @@ from tests.support.events import any_paid_event, eventbridge_envelope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.emulated_aws import EmulatedAWS
+    from local.servers.emulated_aws import EmulatedAWS
     from stripe_settlement_cli.deployment import FailureQueue
     from stripe_settlement_cli.messages import EventIds
     from stripe_settlement_cli.report import Kept

@@ -19,7 +19,7 @@ from tests.cli.stand_in import BUS, TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.emulated_aws import EmulatedAWS
+    from local.servers.emulated_aws import EmulatedAWS
     from tests.cli.stand_in import StandIn
 
 pytestmark = pytest.mark.xdist_group("operations")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import aws_cdk as cdk
 
-from local.emulated_aws import ACCOUNT, REGION
+from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS
+from stacks.environments import Environment
 from stacks.payments_stack import PaymentsStack
 from tests.infrastructure.synthesis import cdk_context
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from local.emulated_aws import EmulatedAWS
-    from stacks.environments import Environment
 
 Resource = tuple[str, str]
 """Kind and name."""

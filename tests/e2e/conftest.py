@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from local.cloud import LocalCloud
-from local.emulated_aws import Timing
+from local.servers.emulated_aws import Timing
 from tests.e2e.on_call import OnCall
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TIMING = Timing(alarm_speed=100.0, async_retry_seconds=0.2)
 """An alarm's five minutes take three seconds; the retries of an invocation come at once."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from local.inbox import Inbox
+from local.operator import AlarmSubscription
+from local.servers.emulated_aws import EmulatedAWS
 from local.waiting import wait_for
-
-if TYPE_CHECKING:
-    from local.emulated_aws import EmulatedAWS
 
 Message = dict[str, Any]
 
@@ -24,7 +22,7 @@ class OnCall:
     def __init__(self, aws: EmulatedAWS, *, topic_arn: str) -> None:
         self._aws = aws
         self._sqs = aws.client("sqs")
-        self._inbox = Inbox(aws, topic_arn)
+        self._inbox = AlarmSubscription(aws, topic_arn)
 
     def expect(self, alarm: str) -> None:
         """Wait until an alarm is not raised, and forget what was told of it before."""

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from aws_cdk import RemovalPolicy
 
-from local.cdk import CdkCli
-from local.cloud import local_webhook_url
-from local.stripe_side import Answer, StripeSide
+from local.cloud import LocalCloud, local_webhook_url
+from local.fake_stripe import Answer, FakeStripe
+from local.servers.cdk import CdkCli
 from stacks.environments import Environment
-from tests.e2e.account import resources, synthesise
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from local.cloud import LocalCloud
-    from tests.e2e.account import Resource
+from tests.e2e.account import Resource, resources, synthesise
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -42,7 +36,7 @@ class SecondStack:
         self._name = synthesise(environment, directory)
         self._cdk = CdkCli(cloud.aws.environment(), directory=directory, assembly=directory)
 
-    def deploy(self) -> StripeSide:
+    def deploy(self) -> FakeStripe:
         database = self._cloud.database.address
         outputs = self._cdk.deploy(
             self._name,
@@ -56,7 +50,7 @@ class SecondStack:
                 "StripeWebhookSecret": SECRET,
             },
         )
-        return StripeSide(
+        return FakeStripe(
             events=self._cloud.aws.client("events"),
             event_source=outputs["EventBusName"],
             webhook_url=local_webhook_url(self._cloud.aws.endpoint, outputs["WebhookUrl"]),
@@ -71,15 +65,15 @@ def life_of(stack: SecondStack, cloud: LocalCloud) -> tuple[set[Resource], set[R
     """What a stack adds to the account, and what is left of it; it settles an order meanwhile."""
     before = resources(cloud.aws)
     stripe = stack.deploy()
-    first, second = cloud.box_office.add_order(), cloud.box_office.add_order()
+    first, second = cloud.shop.add_order(), cloud.shop.add_order()
     assert stripe.post(stripe.paid(first)) == Answer(status=200, outcome="settled")
     stripe.publish(stripe.paid(second))
-    cloud.box_office.wait_until(second, "paid")
+    cloud.shop.wait_until(second, "paid")
     added = resources(cloud.aws) - before
 
     stack.destroy()
 
-    assert [cloud.box_office.state(order).settlements for order in (first, second)] == [1, 1]
+    assert [cloud.shop.state(order).settlements for order in (first, second)] == [1, 1]
     return added, resources(cloud.aws) - before
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
-from local.stripe_side import Answer
-
-if TYPE_CHECKING:
-    from subprocess import CompletedProcess
-
-    from local.box_office import OrderState
-    from local.cloud import LocalCloud
-    from tests.e2e.on_call import Message, OnCall
+from local.cloud import LocalCloud
+from local.fake_stripe import Answer
+from local.shop import OrderState
+from tests.e2e.on_call import Message, OnCall
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -50,8 +47,8 @@ class Failure:
 def outage(cloud: LocalCloud, on_call: OnCall) -> Failure:
     """The database was down: the function was invoked, and kept failing."""
     queue = cloud.addresses.on_failure_queue_url
-    order = cloud.box_office.add_order()
-    before = cloud.box_office.state(order)
+    order = cloud.shop.add_order()
+    before = cloud.shop.state(order)
     event = cloud.stripe.paid(order)
     on_call.expect(ON_FAILURE_ALARM)
     cloud.database.stop()
@@ -63,9 +60,9 @@ def outage(cloud: LocalCloud, on_call: OnCall) -> Failure:
         told = on_call.wait_for_alarm(ON_FAILURE_ALARM)
     finally:
         cloud.database.start()
-    during = cloud.box_office.state(order)
+    during = cloud.shop.state(order)
     redriven = cloud.operator.redrive()
-    after = cloud.box_office.state(order)
+    after = cloud.shop.state(order)
     again = cloud.operator.redrive()
     return Failure(
         event=event,
@@ -79,7 +76,7 @@ def outage(cloud: LocalCloud, on_call: OnCall) -> Failure:
         redriven=redriven,
         after=after,
         again=again,
-        in_the_end=cloud.box_office.state(order),
+        in_the_end=cloud.shop.state(order),
     )
 
 
@@ -87,8 +84,8 @@ def outage(cloud: LocalCloud, on_call: OnCall) -> Failure:
 def undeliverable(cloud: LocalCloud, on_call: OnCall) -> Failure:
     """EventBridge was not allowed to invoke the function, which never heard of the event."""
     queue = cloud.addresses.delivery_dlq_url
-    order = cloud.box_office.add_order()
-    before = cloud.box_office.state(order)
+    order = cloud.shop.add_order()
+    before = cloud.shop.state(order)
     event = cloud.stripe.paid(order)
     on_call.expect(DELIVERY_ALARM)
     permission = take_permission(cloud)
@@ -97,11 +94,11 @@ def undeliverable(cloud: LocalCloud, on_call: OnCall) -> Failure:
         held = on_call.wait_for_message(queue)
         tries = cloud.operator.outcomes(cloud.addresses.event_function, event["id"])
         told = on_call.wait_for_alarm(DELIVERY_ALARM)
-        during = cloud.box_office.state(order)
+        during = cloud.shop.state(order)
     finally:
         cloud.aws.client("lambda").add_permission(**permission)
     redriven = cloud.operator.redrive()
-    after = cloud.box_office.state(order)
+    after = cloud.shop.state(order)
     again = cloud.operator.redrive()
     return Failure(
         event=event,
@@ -115,7 +112,7 @@ def undeliverable(cloud: LocalCloud, on_call: OnCall) -> Failure:
         redriven=redriven,
         after=after,
         again=again,
-        in_the_end=cloud.box_office.state(order),
+        in_the_end=cloud.shop.state(order),
     )
 
 

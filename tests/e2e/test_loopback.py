@@ -7,19 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from local.waiting import wait_for
-from tests.e2e.processes import alive, family, listening
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.e2e.processes import Process
+from tests.e2e.processes import Process, alive, family, listening
 
 pytestmark = pytest.mark.xdist_group("e2e")
 

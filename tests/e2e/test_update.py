@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from local.box_office import BoxOffice
-from local.shop_database import ThrowawayDatabase
+from local.cloud import LocalCloud
+from local.servers.mariadb import DatabaseAddress
+from local.servers.shop_database import ThrowawayDatabase
+from local.shop import Order, Shop
 from local.waiting import wait_for
 from tests.e2e.traffic import Traffic
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from local.box_office import DatabaseAddress, Order
-    from local.cloud import LocalCloud
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -59,10 +55,10 @@ def administrator(cloud: LocalCloud) -> Iterator[Administrator]:
     administrator.take_the_first_back()
 
 
-def settled_or_held(cloud: LocalCloud, box_office: BoxOffice, orders: list[Order]) -> bool | None:
+def settled_or_held(cloud: LocalCloud, shop: Shop, orders: list[Order]) -> bool | None:
     """Whether every event is either committed or in the failure queue, none on its way."""
     held = cloud.operator.waiting(cloud.addresses.on_failure_queue_url)
-    unpaid = [order for order in orders if box_office.state(order).status != "paid"]
+    unpaid = [order for order in orders if shop.state(order).status != "paid"]
     return True if len(unpaid) == held else None
 
 
@@ -70,10 +66,10 @@ def test_update_loses_and_doubles_no_payment(
     cloud: LocalCloud, administrator: Administrator
 ) -> None:
     second = administrator.create_user("cachao_2", "a second password")
-    with Traffic(cloud.box_office, cloud.stripe) as traffic:
+    with Traffic(cloud.shop, cloud.stripe) as traffic:
         traffic.wait_for_rounds(ROUNDS)
         cloud.deploy({"DbUser": second.user, "DbPassword": second.password})
-        box_office = traffic.box_office = BoxOffice(second)
+        shop = traffic.shop = Shop(second)
         traffic.wait_for_rounds(ROUNDS)
         administrator.refuse_the_first()
         traffic.wait_until_settled()
@@ -81,13 +77,13 @@ def test_update_loses_and_doubles_no_payment(
     statuses = {answer.status for _, answer in traffic.posted}
     again = {cloud.stripe.post(event).status for _, event in traffic.not_acknowledged()}
     wait_for(
-        lambda: settled_or_held(cloud, box_office, traffic.published),
+        lambda: settled_or_held(cloud, shop, traffic.published),
         "every event to be settled or held",
     )
     redriven = cloud.operator.redrive()
 
     orders = [*traffic.published, *(order for (order, _), _ in traffic.posted)]
-    states = [box_office.state(order) for order in orders]
+    states = [shop.state(order) for order in orders]
     assert statuses <= {200, 503}
     assert again <= {200}
     assert redriven.returncode == 0, redriven.stderr

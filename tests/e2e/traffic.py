@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from local.fake_stripe import Answer, FakeStripe
+from local.shop import Order, Shop
 from local.waiting import wait_for
-
-if TYPE_CHECKING:
-    from local.box_office import BoxOffice, Order
-    from local.stripe_side import Answer, StripeSide
 
 Delivery = tuple["Order", dict[str, Any]]
 
@@ -20,8 +18,8 @@ class Traffic:
     Leaving the block ends it, and raises what went wrong in it.
     """
 
-    def __init__(self, box_office: BoxOffice, stripe: StripeSide) -> None:
-        self.box_office = box_office
+    def __init__(self, shop: Shop, stripe: FakeStripe) -> None:
+        self.shop = shop
         """Who takes the orders; may be replaced meanwhile."""
         self.published: list[Order] = []
         self.posted: list[tuple[Delivery, Answer]] = []
@@ -70,10 +68,10 @@ class Traffic:
     def _run(self) -> None:
         try:
             while not self._ending.is_set():
-                by_eventbridge = self.box_office.add_order()
+                by_eventbridge = self.shop.add_order()
                 self._stripe.publish(self._stripe.paid(by_eventbridge))
                 self.published.append(by_eventbridge)
-                by_webhook = self.box_office.add_order()
+                by_webhook = self.shop.add_order()
                 event = self._stripe.paid(by_webhook)
                 self.posted.append(((by_webhook, event), self._stripe.post(event)))
         except BaseException as error:  # noqa: BLE001 - raised where the block ends

@@ -8,16 +8,13 @@ import json
 import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from local.emulated_aws import ACCOUNT, REGION
+from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS
 from local.waiting import wait_for
-
-if TYPE_CHECKING:
-    from local.emulated_aws import EmulatedAWS
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 ECHO = "def handler(event, context): return event"

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
-from local.emulated_aws import EmulatedAWS, Timing
+from local.servers.emulated_aws import EmulatedAWS, Timing
 from tests.emulator.account import Account
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RETRY_SECONDS = 0.2
 

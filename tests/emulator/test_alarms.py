@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.emulated_aws import ACCOUNT, REGION
+from local.servers.emulated_aws import ACCOUNT, REGION
 from local.waiting import wait_for
 from tests.emulator.account import Account, any_name
 

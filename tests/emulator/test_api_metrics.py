@@ -5,15 +5,11 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import pytest
 
-from local.emulated_aws import REGION
-from tests.emulator.account import any_name, function_arn
-
-if TYPE_CHECKING:
-    from tests.emulator.account import Account
+from local.servers.emulated_aws import REGION
+from tests.emulator.account import Account, any_name, function_arn
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
 
+from local.servers.emulated_aws import EmulatedAWS
 from local.waiting import wait_for
 from tests.emulator.account import ECHO, FAIL, Account, Queue, function_arn, zipped
 from tests.emulator.conftest import RETRY_SECONDS
-
-if TYPE_CHECKING:
-    from local.emulated_aws import EmulatedAWS
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.emulator.account import any_name
-
-if TYPE_CHECKING:
-    from tests.emulator.account import Account
+from tests.emulator.account import Account, any_name
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.emulator.account import any_name
-
-if TYPE_CHECKING:
-    from tests.emulator.account import Account
+from tests.emulator.account import Account, any_name
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

@@ -10,18 +10,15 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from local.emulated_aws import REGION, EmulatedAWS, EmulatedAWSError, Timing
+from local.servers.emulated_aws import REGION, EmulatedAWS, EmulatedAWSError, Timing
 from local.waiting import wait_for
 from tests.emulator.account import Account, any_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.xdist_group("emulator")
 
@@ -101,7 +98,7 @@ def test_emulator_ends_with_the_process_that_started_it(
 ) -> None:
     program = (
         "import sys\n"
-        "from local.emulated_aws import EmulatedAWS\n"
+        "from local.servers.emulated_aws import EmulatedAWS\n"
         "from tests.emulator.account import Account\n"
         "aws = EmulatedAWS(); aws.start(); account = Account(aws)\n"
         f"function = account.function({START_A_PROCESS!r})\n"

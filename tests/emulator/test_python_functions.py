@@ -6,12 +6,10 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.emulator.account import Account
+from tests.emulator.account import Account
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

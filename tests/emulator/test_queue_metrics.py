@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from local.waiting import wait_for
-
-if TYPE_CHECKING:
-    from tests.emulator.account import Account, Queue
+from tests.emulator.account import Account, Queue
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

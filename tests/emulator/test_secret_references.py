@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from local.emulated_aws import ACCOUNT, REGION
-from tests.emulator.account import any_name
-
-if TYPE_CHECKING:
-    from local.emulated_aws import EmulatedAWS
-    from tests.emulator.account import Account
+from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS
+from tests.emulator.account import Account, any_name
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.mariadb import MariaDBServer
+from local.servers.mariadb import MariaDBServer
 from tests.support.cachao import Cachao
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ def server() -> Iterator[MariaDBServer]:
 
 
 @pytest.fixture(scope="session")
-def shared_cachao(shared_server: MariaDBServer) -> Iterator[Cachao]:
-    with Cachao(shared_server) as cachao:
-        yield cachao
+def shared_cachao(shared_server: MariaDBServer) -> Cachao:
+    return Cachao(shared_server)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.delaying_proxy import DelayingProxy
+from local.servers.delaying_proxy import DelayingProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,9 +26,10 @@ from settlement.domain.outcomes import AnomalyKind, Outcome, Route
 from tests.support.cachao import Holder, deliver, event_for
 
 if TYPE_CHECKING:
+    from local.shop import Order
     from settlement.adapters.database import Database
     from settlement.domain.outcomes import Result
-    from tests.support.cachao import Cachao, Order
+    from tests.support.cachao import Cachao
 
 WORKERS = 4
 
@@ -57,8 +58,8 @@ class Deliveries(RuleBasedStateMachine):
             self.stack.enter_context(closing(self.cachao.database())) for _ in range(WORKERS)
         ]
         self.pool = self.stack.enter_context(ThreadPoolExecutor(WORKERS))
-        self.tickets = [self.cachao.insert("tickets", name="any") for _ in range(2)]
-        self.codes = [self.cachao.insert("discount_codes", code=None), None]
+        self.tickets = [self.cachao.add_ticket() for _ in range(2)]
+        self.codes = [self.cachao.add_discount_code(), None]
         self.made: list[Order] = []
         self.delivered: list[tuple[Posting, Result]] = []
 
@@ -263,7 +264,7 @@ def test_news_of_an_unpaid_session_waits_for_the_settlement(cachao: Cachao) -> N
 def test_order_that_is_being_cancelled_is_waited_for(cachao: Cachao) -> None:
     order = cachao.add_order()
     with ExitStack() as stack:
-        service = stack.enter_context(closing(cachao.admin_connection()))
+        service = stack.enter_context(closing(cachao.connect()))
         service.begin()
         with service.cursor() as cursor:
             cursor.execute("UPDATE ticket_orders SET status = 'cancelled'")
@@ -297,8 +298,8 @@ def test_200_first_deliveries_of_one_event_settle_once(cachao: Cachao) -> None:
 
 
 def test_sale_of_one_hot_ticket_loses_no_order(cachao: Cachao) -> None:
-    ticket = cachao.insert("tickets", name="hot")
-    code = cachao.insert("discount_codes", code=None)
+    ticket = cachao.add_ticket()
+    code = cachao.add_discount_code()
     orders = [
         cachao.add_order(quantity=2, ticket_id=ticket, discount_code_id=code) for _ in range(120)
     ]

@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pymysql
 import pytest
 
-from local.delaying_proxy import DelayingProxy
+from local.servers.delaying_proxy import DelayingProxy
 from settlement.domain.outcomes import Outcome
 from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.mariadb import MariaDBServer
+    from local.servers.mariadb import MariaDBServer
+    from local.shop import Order
     from settlement.adapters.database import Database
     from settlement.domain.clock import Deadline
-    from tests.support.cachao import Order
 
 
 @pytest.fixture
-def broken(server: MariaDBServer) -> Iterator[Cachao]:
+def broken(server: MariaDBServer) -> Cachao:
     """The service's database on a server of the test's own."""
-    with Cachao(server) as cachao:
-        yield cachao
+    return Cachao(server)
 
 
 def assert_settled_once(cachao: Cachao, order: Order) -> None:
@@ -189,7 +188,8 @@ def test_lock_wait_timeout_leaves_nothing_half_and_is_run_again(cachao: Cachao) 
 def test_passing_error_inside_the_transaction_is_run_again(
     shared_server: MariaDBServer, code: int
 ) -> None:
-    with Cachao(shared_server) as cachao, closing(cachao.database()) as database:
+    cachao = Cachao(shared_server)
+    with closing(cachao.database()) as database:
         order = cachao.add_order()
         inject_errors(cachao, code)
 
@@ -199,7 +199,8 @@ def test_passing_error_inside_the_transaction_is_run_again(
 
 @pytest.mark.parametrize("code", [1142, 1146, 1054, 1364])
 def test_lasting_error_is_left_to_a_later_delivery(shared_server: MariaDBServer, code: int) -> None:
-    with Cachao(shared_server) as cachao, closing(cachao.database()) as database:
+    cachao = Cachao(shared_server)
+    with closing(cachao.database()) as database:
         order = cachao.add_order()
         inject_errors(cachao, code)
 
@@ -211,10 +212,8 @@ def test_lasting_error_is_left_to_a_later_delivery(shared_server: MariaDBServer,
 
 def test_retries_are_bounded_by_attempts(shared_server: MariaDBServer) -> None:
     pauses: list[float] = []
-    with (
-        Cachao(shared_server) as cachao,
-        closing(cachao.database(sleep=pauses.append)) as database,
-    ):
+    cachao = Cachao(shared_server)
+    with closing(cachao.database(sleep=pauses.append)) as database:
         order = cachao.add_order()
         inject_errors(cachao, 1213, times=1000)
 
@@ -235,7 +234,6 @@ def test_server_killed_inside_the_transaction_leaves_nothing_half(broken: Cachao
 
         assert result().outcome is Outcome.RETRY
         broken.server.start()
-        broken.reconnect_admin()
         assert_untouched(broken, order)
 
         assert deliver(event_for(order), database).outcome is Outcome.SETTLED
@@ -248,7 +246,6 @@ def test_acknowledged_settlement_survives_the_server_being_killed(broken: Cachao
         deliver(event_for(order), database)
         broken.server.kill()
         broken.server.start()
-        broken.reconnect_admin()
 
         assert_settled_once(broken, order)
         assert deliver(event_for(order), database).outcome is Outcome.DUPLICATE

@@ -12,7 +12,7 @@ import migration_handler
 import webhook_handler
 from settlement import bootstrap
 from settlement.errors import LedgerUnavailable
-from tests.support.cachao import PASSWORD, USER, event_for
+from tests.support.cachao import event_for
 from tests.support.events import (
     FORWARDER_SOURCE,
     PARTNER_SOURCE,
@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 def function(cachao: Cachao, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A fresh execution environment, configured for the database."""
     environment = {
-        "DB_HOST": cachao.server.host,
-        "DB_PORT": str(cachao.server.port),
-        "DB_NAME": cachao.name,
-        "DB_USER": USER,
-        "DB_PASSWORD": PASSWORD,
+        **cachao.address.environment(),
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "STRIPE_LIVEMODE": "false",
     }

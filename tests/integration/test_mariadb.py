@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pymysql
 import pytest
 
-import local.mariadb
-from local.mariadb import MariaDBError, MariaDBServer, load_service_schema
+import local.servers.mariadb
+from local.servers.mariadb import MariaDBError, MariaDBServer
+from local.shop import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,10 +77,9 @@ def test_name_that_could_end_a_quoted_identifier_is_refused(server: MariaDBServe
 
 
 def test_service_schema_is_the_three_tables_of_the_service(server: MariaDBServer) -> None:
-    server.create_database("schema", user="schema", password=PASSWORD)
-    with closing(connect(server, "schema")) as connection:
-        load_service_schema(connection)
-        tables = {row[0] for row in rows(connection, "SHOW TABLES")}
+    shop = Shop(server.create_database("schema", user="schema", password=PASSWORD))
+    shop.create_tables()
+    tables = {name for (name,) in shop.query("SHOW TABLES")}
     assert tables == {"ticket_orders", "tickets", "discount_codes"}
 
 
@@ -141,14 +141,14 @@ def test_server_that_cannot_start_shows_its_log_and_leaves_no_process() -> None:
 
 def test_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setattr(local.mariadb, "_SERVER_DIRECTORIES", ())
+    monkeypatch.setattr(local.servers.mariadb, "_SERVER_DIRECTORIES", ())
     with pytest.raises(MariaDBError, match="apt-get install mariadb-server"):
         MariaDBServer().start()
 
 
 def test_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from local.mariadb import MariaDBServer\n"
+        "import sys; from pathlib import Path; from local.servers.mariadb import MariaDBServer\n"
         "server = MariaDBServer(parent_directory=Path(sys.argv[1])); server.start()\n"
         "print(server._process.pid, server._watchdog.pid, flush=True); sys.stdin.read()"
     )
@@ -168,7 +168,7 @@ def test_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
 
 def test_command_prints_settings_that_connect_and_ends_on_request() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "local.mariadb"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "local.servers.mariadb"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as command:
         assert command.stdout is not None
         settings = dict(command.stdout.readline().strip().split("=", 1) for _ in range(6))

@@ -21,18 +21,15 @@ from settlement.errors import LedgerUnavailable
 from tests.support.cachao import Cachao
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from local.mariadb import MariaDBServer
+    from local.servers.mariadb import MariaDBServer
 
 NAMES = ["0001_settlements", "0002_stripe_events", "0003_payment_anomalies"]
 
 
 @pytest.fixture
-def bare(shared_server: MariaDBServer) -> Iterator[Cachao]:
+def bare(shared_server: MariaDBServer) -> Cachao:
     """The service's tables alone."""
-    with Cachao(shared_server, migrated=False) as cachao:
-        yield cachao
+    return Cachao(shared_server, migrated=False)
 
 
 def run(
@@ -95,7 +92,7 @@ def test_database_ahead_of_the_code_is_left_alone(bare: Cachao) -> None:
 
 
 def test_lock_that_is_held_elsewhere_is_waited_for_and_named(bare: Cachao) -> None:
-    with closing(bare.admin_connection()) as other, other.cursor() as cursor:
+    with closing(bare.connect()) as other, other.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, 0)", (LOCK_NAME,))
 
         with pytest.raises(LedgerUnavailable, match="another run held the migrations' lock"):

@@ -12,7 +12,9 @@ from settlement.domain.outcomes import AnomalyKind, Outcome, Route
 from tests.support.cachao import Cachao, deliver, event_for
 
 if TYPE_CHECKING:
-    from local.mariadb import MariaDBServer
+    import pymysql
+
+    from local.servers.mariadb import MariaDBServer
     from settlement.adapters.database import Database
 
 
@@ -58,16 +60,19 @@ def test_settlement_records_what_was_paid_for_what(cachao: Cachao, database: Dat
 def test_settlement_is_one_round_trip(cachao: Cachao, database: Database) -> None:
     first, second = cachao.add_order(), cachao.add_order()
     deliver(event_for(first, payment="first"), database)  # connects and prepares
-    before = packets(cachao)
+    with closing(cachao.connect()) as watching:
+        before = packets(watching)
 
-    assert deliver(event_for(second, payment="second"), database).outcome is Outcome.SETTLED
+        assert deliver(event_for(second, payment="second"), database).outcome is Outcome.SETTLED
 
-    assert packets(cachao) - before == 1 + 1  # the settlement's, and that of the question itself
+        assert packets(watching) - before == 1 + 1  # the settlement's, and that of the question
 
 
-def packets(cachao: Cachao) -> int:
+def packets(connection: pymysql.Connection[Any]) -> int:
     """How many statements clients have sent to the server."""
-    [[_, value]] = cachao.query("SHOW GLOBAL STATUS LIKE 'Questions'")
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
+        [[_, value]] = cursor.fetchall()
     return int(value)
 
 
@@ -354,7 +359,8 @@ def test_malformed_order_id_is_an_anomaly_and_settles_nothing(
 
 def test_largest_order_id_is_settled(shared_server: MariaDBServer) -> None:
     # In a database of its own: no id can be given in the table afterwards.
-    with Cachao(shared_server) as cachao, closing(cachao.database()) as database:
+    cachao = Cachao(shared_server)
+    with closing(cachao.database()) as database:
         order = cachao.add_order()
         cachao.query("UPDATE ticket_orders SET id = 9223372036854775807")
 

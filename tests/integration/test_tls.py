@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from local.mariadb import MariaDBServer
+from local.servers.mariadb import MariaDBServer
 from settlement.adapters.database import Database, FixedCredentials
 from settlement.domain.clock import Deadline
 from settlement.errors import LedgerUnavailable
@@ -34,8 +34,8 @@ def encrypted(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -
     certificate.private_key_pem.write_to_path(directory / "key.pem")
     certificate.cert_chain_pems[0].write_to_path(directory / "cert.pem")
     options = {"ssl_cert": str(directory / "cert.pem"), "ssl_key": str(directory / "key.pem")}
-    with MariaDBServer(options=options) as server, Cachao(server, migrated=False) as cachao:
-        yield cachao
+    with MariaDBServer(options=options) as server:
+        yield Cachao(server, migrated=False)
 
 
 def ask(cachao: Cachao, *, host: str, ca_file: Path | None) -> object:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from local import cdk
-from local.cdk import CdkCli, CdkError
+from local.servers import cdk
+from local.servers.cdk import CdkCli, CdkError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    Script = Callable[[str], CdkCli]
+Script = Callable[[str], CdkCli]
 
 
 @pytest.fixture

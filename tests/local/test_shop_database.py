@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pymysql
 import pytest
 
-from local.box_office import BoxOffice, DatabaseAddress
-from local.mariadb import MariaDBServer
-from local.shop_database import NamedDatabase, ThrowawayDatabase, named_in
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from local.shop_database import ShopDatabase
+from local.servers.mariadb import DatabaseAddress, MariaDBServer
+from local.servers.shop_database import NamedDatabase, ShopDatabase, ThrowawayDatabase, named_in
+from local.shop import Shop
 
 NAMED = {"DB_HOST": "127.0.0.1", "DB_NAME": "shop", "DB_USER": "shop", "DB_PASSWORD": "any"}
 
@@ -40,7 +35,7 @@ def test_nothing_answers_during_an_outage(database: ShopDatabase) -> None:
     database.start()
     database.stop()
     with pytest.raises(pymysql.err.OperationalError):
-        BoxOffice(database.address).open()
+        Shop(database.address).create_tables()
 
 
 def test_orders_are_there_again_after_an_outage_at_the_same_address(
@@ -48,20 +43,20 @@ def test_orders_are_there_again_after_an_outage_at_the_same_address(
 ) -> None:
     database.start()
     address = database.address
-    box_office = BoxOffice(address)
-    box_office.open()
-    order = box_office.add_order()
+    shop = Shop(address)
+    shop.create_tables()
+    order = shop.add_order()
     database.stop()
     database.start()
-    assert (database.address, box_office.order(order.id)) == (address, order)
+    assert (database.address, shop.order(order.id)) == (address, order)
 
 
 def test_shop_that_is_open_already_keeps_its_orders(database: ShopDatabase) -> None:
     database.start()
-    BoxOffice(database.address).open()
-    order = BoxOffice(database.address).add_order()
-    BoxOffice(database.address).open()
-    assert BoxOffice(database.address).order(order.id) == order
+    Shop(database.address).create_tables()
+    order = Shop(database.address).add_order()
+    Shop(database.address).create_tables()
+    assert Shop(database.address).order(order.id) == order
 
 
 def test_database_on_another_machine_is_refused() -> None:

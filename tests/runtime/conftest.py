@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_cdk import DockerImage
 
-from local.mariadb import MariaDBServer
+from local.servers.mariadb import MariaDBServer
 from stripe_settlement.bundling.build_asset import Target
 from stripe_settlement.bundling.code import Precompile, shipped_source
 from stripe_settlement.bundling.local import LocalBundling, default_cache
 from tests.runtime.function import Function
-from tests.support.cachao import PASSWORD, USER, Cachao
+from tests.support.cachao import Cachao
 from tests.support.events import WEBHOOK_SECRET
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def task_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cachao_of_all() -> Iterator[Cachao]:
-    with MariaDBServer() as server, Cachao(server) as cachao:
-        yield cachao
+    with MariaDBServer() as server:
+        yield Cachao(server)
 
 
 @pytest.fixture
@@ -65,11 +65,7 @@ def cachao(cachao_of_all: Cachao) -> Cachao:
 def configuration(cachao: Cachao) -> dict[str, str]:
     """The variables of a function that is configured for the database; a test may change them."""
     return {
-        "DB_HOST": cachao.server.host,
-        "DB_PORT": str(cachao.server.port),
-        "DB_NAME": cachao.name,
-        "DB_USER": USER,
-        "DB_PASSWORD": PASSWORD,
+        **cachao.address.environment(),
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "STRIPE_LIVEMODE": "false",
     }

@@ -73,17 +73,17 @@ def test_webhook_answers_what_api_gateway_accepts(
 def test_migrations_are_applied_and_named(
     cachao: Cachao, configuration: dict[str, str], start: Start
 ) -> None:
-    with Cachao(cachao.server, migrated=False) as empty:
-        configuration["DB_NAME"] = empty.name
+    empty = Cachao(cachao.server, migrated=False)
+    configuration["DB_NAME"] = empty.name
 
-        report = start("migration_handler").invoke({"RequestType": "Create"})
+    report = start("migration_handler").invoke({"RequestType": "Create"})
 
-        assert report.json["applied"] == [
-            "0001_settlements",
-            "0002_stripe_events",
-            "0003_payment_anomalies",
-        ]
-        assert empty.value("SELECT COUNT(*) FROM settlements") == 0
+    assert report.json["applied"] == [
+        "0001_settlements",
+        "0002_stripe_events",
+        "0003_payment_anomalies",
+    ]
+    assert empty.value("SELECT COUNT(*) FROM settlements") == 0
 
 
 def test_invocations_of_one_process_share_a_connection(cachao: Cachao, start: Start) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.delaying_proxy import DelayingProxy
+from local.servers.delaying_proxy import DelayingProxy
 from tests.runtime.function import TaskTimedOut
 from tests.support.cachao import PASSWORD, event_for
 from tests.support.events import (

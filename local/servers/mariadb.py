@@ -4,7 +4,8 @@
         server.create_database("cachao", user="cachao", password="local")
         ...  # server.host, server.port
 
-`python -m local.mariadb` runs one in the foreground and prints the settings the functions need.
+`python -m local.servers.mariadb` runs one in the foreground and prints the settings that the
+functions need.
 """
 
 from __future__ import annotations
@@ -20,20 +21,17 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import pymysql
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pymysql.connections import Connection
-    from pymysql.cursors import Cursor
+from pymysql.connections import Connection
+from pymysql.cursors import Cursor
 
 HOST: Final = "127.0.0.1"
-SERVICE_SCHEMA: Final = Path(__file__).with_name("service_schema.sql")
 _SERVER_DIRECTORIES: Final = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
@@ -44,6 +42,36 @@ _WATCHDOG: Final = 'read -r _; kill -KILL "$1" 2>/dev/null; exec rm -rf -- "$2"'
 
 class MariaDBError(RuntimeError):
     """The server cannot be started. The message says why, and what to install if it is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseAddress:
+    """Where a database is, and how to get in."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    password: str = field(repr=False)
+
+    def connect(self) -> Connection[Cursor]:
+        """Open an autocommit connection, without TLS."""
+        return pymysql.connect(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            database=self.name,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=5,
+            read_timeout=60,
+            write_timeout=60,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which a function of the service finds it."""
+        return {f"DB_{name.upper()}": str(value) for name, value in asdict(self).items()}
 
 
 class MariaDBServer:
@@ -152,8 +180,8 @@ class MariaDBServer:
             write_timeout=60,
         )
 
-    def create_database(self, name: str, *, user: str, password: str) -> None:
-        """Creates an empty utf8mb4 database and a user who may do anything in it, from anywhere."""
+    def create_database(self, name: str, *, user: str, password: str) -> DatabaseAddress:
+        """Create an empty utf8mb4 database and a user who may do anything in it, from anywhere."""
         if not re.fullmatch(r"\w{1,64}", name, re.ASCII):
             raise ValueError(f"A database's name is 1 to 64 letters, digits or _: got {name!r}.")
         with closing(self.admin_connection()) as connection, connection.cursor() as cursor:
@@ -161,6 +189,9 @@ class MariaDBServer:
             cursor.execute("CREATE USER IF NOT EXISTS %s@'%%'", (user,))
             cursor.execute("SET PASSWORD FOR %s@'%%' = PASSWORD(%s)", (user, password))
             cursor.execute(f"GRANT ALL ON `{name}`.* TO %s@'%%'", (user,))
+        return DatabaseAddress(
+            host=self.host, port=self.port, name=name, user=user, password=password
+        )
 
     def error_log(self) -> str:
         """What the server has written to its error log so far."""
@@ -239,15 +270,6 @@ class MariaDBServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-
-
-def load_service_schema(connection: Connection[Cursor]) -> None:
-    """Creates the service's own three tables in the connection's database, one by one."""
-    script = SERVICE_SCHEMA.read_text(encoding="utf-8")
-    with connection.cursor() as cursor:
-        for statement in re.split(r";\n", script):
-            if statement.strip():
-                cursor.execute(statement)
 
 
 def _binary(name: str) -> str:
@@ -335,7 +357,7 @@ def _install(directory: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a server in the foreground. Answers 0 when asked to end, 1 when it cannot run."""
     parser = argparse.ArgumentParser(
-        prog="python -m local.mariadb",
+        prog="python -m local.servers.mariadb",
         description="Runs a throwaway MariaDB on 127.0.0.1 until Ctrl-C or SIGTERM, and prints "
         "the settings that reach it. Its data goes with it.",
         epilog="Exit codes: 0 ended as asked, 1 could not start or ended by itself, 2 usage.",
@@ -353,13 +375,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(sign, lambda *_: ended.set())
     try:
         with MariaDBServer(port=options.port) as server:
-            server.create_database(options.database, user=options.user, password=options.password)
+            address = server.create_database(
+                options.database, user=options.user, password=options.password
+            )
             if not options.empty:
-                with closing(server.admin_connection()) as connection:
-                    connection.select_db(options.database)
-                    load_service_schema(connection)
-            print(f"DB_HOST={server.host}\nDB_PORT={server.port}\nDB_NAME={options.database}")
-            print(f"DB_USER={options.user}\nDB_PASSWORD={options.password}\nDB_TLS=off", flush=True)
+                from local.shop import Shop  # which knows this module
+
+                Shop(address).create_tables()
+            variables = {**address.environment(), "DB_TLS": "off"}
+            print("\n".join(f"{name}={value}" for name, value in variables.items()), flush=True)
             while not ended.wait(timeout=0.2):
                 if not server.running:
                     raise MariaDBError(f"mariadbd ended by itself:\n{server.error_log()[-2000:]}")

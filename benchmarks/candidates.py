@@ -7,25 +7,22 @@ import os
 from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import pymysql
 
 from benchmarks import naive_handler
-from benchmarks.box_office import PASSWORD, USER, ticket_of
+from benchmarks.workload import PASSWORD, USER, Json, ticket_of
 from settlement.adapters.ledger import MariaDBLedger
 from settlement.bootstrap import open_database
+from settlement.configuration import DatabaseSettings
 from settlement.domain.clock import Deadline, utc_now
 from settlement.domain.outcomes import Outcome, Route
 from settlement.domain.payments import Rules
 from settlement.domain.service import Delivery, Parts, handle_stripe_event
 
-if TYPE_CHECKING:
-    from benchmarks.box_office import Json
-    from settlement.configuration import DatabaseSettings
 
-
-class Contender(Protocol):
+class Candidate(Protocol):
     """One way to settle an order."""
 
     def settle(self, order_id: int, envelope: Json) -> None:
@@ -36,7 +33,7 @@ class Contender(Protocol):
 
 
 class Name(StrEnum):
-    """The contenders, by their names in the tables."""
+    """The candidates, by their names in the tables."""
 
     OURS = "ours"
     NAIVE = "(a) one statement a round trip"
@@ -52,14 +49,14 @@ class Ours:
         self._parts = Parts(ledger=self._ledger, rules=Rules())
 
     def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
-        """See `Contender`."""
+        """See `Candidate`."""
         delivery = Delivery(route=Route.EVENTBRIDGE, received_at=utc_now(), deadline=Deadline(60))
         result = handle_stripe_event(lambda: envelope["detail"], delivery, lambda: self._parts)
         if result.outcome is not Outcome.SETTLED:
             raise RuntimeError(f"not settled but {result.outcome}: {result.reason}")
 
     def close(self) -> None:
-        """See `Contender`."""
+        """See `Candidate`."""
         self._ledger.close()
 
 
@@ -79,14 +76,14 @@ class OursWhole:
             telemetry()
 
     def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
-        """See `Contender`."""
+        """See `Candidate`."""
         with redirect_stdout(self._nowhere):
             answer = self._handler(envelope, Context())
         if answer["outcome"] != Outcome.SETTLED:
             raise RuntimeError(f"not settled but {answer}")
 
     def close(self) -> None:
-        """See `Contender`."""
+        """See `Candidate`."""
         cast("MariaDBLedger", self._parts().ledger).close()
         self._nowhere.close()
 
@@ -100,13 +97,13 @@ class Naive:
         )
 
     def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
-        """See `Contender`."""
+        """See `Candidate`."""
         answer = naive_handler.settle(self._connection, envelope)
         if answer["outcome"] != "settled":
             raise RuntimeError(f"not settled but {answer}")
 
     def close(self) -> None:
-        """See `Contender`."""
+        """See `Candidate`."""
         self._connection.close()
 
 
@@ -126,14 +123,14 @@ class Floor:
         self._cursor = self._connection.cursor()
 
     def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
-        """See `Contender`."""
+        """See `Candidate`."""
         self._cursor.execute(
             "UPDATE tickets SET sold_quantity = sold_quantity + 1 WHERE id = %s",
             (ticket_of(order_id),),
         )
 
     def close(self) -> None:
-        """See `Contender`."""
+        """See `Candidate`."""
         self._connection.close()
 
 
@@ -159,13 +156,13 @@ def environment(settings: DatabaseSettings) -> dict[str, str]:
     }
 
 
-def enter(name: Name, settings: DatabaseSettings) -> Contender:
-    """A new contender, with a connection of its own."""
-    contenders: dict[Name, Any] = {
+def enter(name: Name, settings: DatabaseSettings) -> Candidate:
+    """A new candidate, with a connection of its own."""
+    candidates: dict[Name, Any] = {
         Name.OURS: Ours,
         Name.NAIVE: Naive,
         Name.FLOOR: Floor,
         Name.HANDLER: OursWhole,
     }
-    contender: Contender = contenders[name](settings)
-    return contender
+    candidate: Candidate = candidates[name](settings)
+    return candidate

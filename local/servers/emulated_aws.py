@@ -19,17 +19,15 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import boto3
 import botocore.session
 from botocore.config import Config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _T = TypeVar("_T")
 
@@ -37,7 +35,7 @@ HOST: Final = "127.0.0.1"
 REGION: Final = "eu-west-1"
 ACCOUNT: Final = "000000000000"
 
-_PROJECT: Final = Path(__file__).resolve().parent.parent
+_PROJECT: Final = Path(__file__).resolve().parents[2]
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _HEALTH_PAGE: Final = "/_ministack/ready"

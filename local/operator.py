@@ -6,20 +6,48 @@ import json
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
+from uuid import uuid4
 
-from local.cdk import REPOSITORY
-from local.inbox import Inbox
+from local.servers.cdk import REPOSITORY
+from local.servers.emulated_aws import EmulatedAWS
 from local.waiting import wait_for
-
-if TYPE_CHECKING:
-    from local.emulated_aws import EmulatedAWS
-    from local.inbox import Alarm
 
 _REDRIVE_SECONDS: Final = 300.0
 
 
-class OperatorSide:
+Alarm = dict[str, Any]
+"""What CloudWatch publishes when an alarm changes its state."""
+
+
+class AlarmSubscription:
+    """Subscribed to a topic from now on."""
+
+    def __init__(self, aws: EmulatedAWS, topic_arn: str) -> None:
+        """
+        Args:
+            aws: where the topic is.
+            topic_arn: the topic.
+        """
+        self._sqs = aws.client("sqs")
+        queue = self._sqs.create_queue(QueueName=f"alarm-subscription-{uuid4().hex}")
+        self._url: Final[str] = queue["QueueUrl"]
+        answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        aws.client("sns").subscribe(
+            TopicArn=topic_arn, Protocol="sqs", Endpoint=answer["Attributes"]["QueueArn"]
+        )
+
+    def take(self) -> list[Alarm]:
+        """What has come since, ten at the most; it is not there a second time."""
+        answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
+        taken = []
+        for message in answer.get("Messages", []):
+            taken.append(json.loads(json.loads(message["Body"])["Message"]))
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return taken
+
+
+class Operator:
     """Sees what a person on call would see, through AWS's own interfaces."""
 
     def __init__(self, aws: EmulatedAWS, *, stack: str, topic_arn: str) -> None:
@@ -34,7 +62,7 @@ class OperatorSide:
         self._sqs = aws.client("sqs")
         self._logs = aws.client("logs")
         self._log_groups: dict[str, str] = {}
-        self._inbox: Final = Inbox(aws, topic_arn)
+        self._inbox: Final = AlarmSubscription(aws, topic_arn)
         self._told: Final[list[Alarm]] = []
 
     def outcomes(self, function: str, event_id: str) -> list[str]:

@@ -1,39 +1,34 @@
-"""The contenders settle by turns, scene after scene; no order is settled twice."""
+"""The candidates settle by turns, situation after situation; no order is settled twice."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from benchmarks.contenders import Name
-from benchmarks.crew import Crew
-from benchmarks.results import Rate, Scene
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from benchmarks.box_office import BoxOffice
-    from benchmarks.crew import Work
-    from benchmarks.distance import Distance
+from benchmarks.candidates import Name
+from benchmarks.distance import Distance
+from benchmarks.results import Rate, Situation
+from benchmarks.worker_pool import Work, WorkerPool
+from benchmarks.workload import Workload
 
 WORKERS = (1, 32)
-CONTENDERS = (Name.OURS, Name.NAIVE, Name.FLOOR)
+CANDIDATES = (Name.OURS, Name.NAIVE, Name.FLOOR)
 
 
-class Contest:
-    """Holds the contest on one database and keeps the score."""
+class Comparison:
+    """Compare on one database, and keep the rates."""
 
     def __init__(
         self,
-        office: BoxOffice,
+        workload: Workload,
         *,
         last_order: int,
         rounds: int,
         seconds: float,
         progress: Callable[[str], None],
     ) -> None:
-        self.rates: dict[Scene, dict[Name, Rate]] = {}
-        self._office = office
-        self._admin = office.admin()
+        self.rates: dict[Situation, dict[Name, Rate]] = {}
+        self._workload = workload
+        self._connection = workload.connect()
         self._last_order = last_order
         self._rounds = rounds
         self._seconds = seconds
@@ -42,26 +37,26 @@ class Contest:
         """Of the hot ticket, and of the others."""
         self._settled = 0
 
-    def hold(self, way: Distance) -> None:
-        """Lets all contend over this distance, alone and in a crowd, hot and spread."""
+    def compare(self, way: Distance) -> None:
+        """Compare all over this distance, with one worker and many, hot and spread."""
         for workers in WORKERS:
-            with Crew(workers) as crew:
+            with WorkerPool(workers) as pool:
                 for hot in (True, False):
                     self._play(
-                        Scene(delay_ms=way.nominal_ms, workers=workers, hot=hot), crew, way.port
+                        Situation(delay_ms=way.nominal_ms, workers=workers, hot=hot), pool, way.port
                     )
 
     def count_round_trips(self) -> dict[Name, float]:
         """Statements that each sends for one order, by the server's own count."""
-        port = self._office.server.port
+        port = self._workload.address.port
         counts = {}
-        with Crew(1) as crew:
-            for name in CONTENDERS:
+        with WorkerPool(1) as pool:
+            for name in CANDIDATES:
                 # The first order of a connection costs more: it connects. So one shift to begin.
-                self._settle(crew, name, port, hot=False, seconds=0)
+                self._settle(pool, name, port, hot=False, seconds=0)
                 before = self._questions()
-                work = self._settle(crew, name, port, hot=False, seconds=0.2)
-                counts[name] = (self._questions() - before - 1) / (work.settled + crew.size)
+                work = self._settle(pool, name, port, hot=False, seconds=0.2)
+                counts[name] = (self._questions() - before - 1) / (work.settled + pool.size)
         return counts
 
     def verify(self) -> None:
@@ -73,28 +68,30 @@ class Contest:
         if paid != self._settled:
             raise RuntimeError(f"{self._settled} orders were reported settled, {paid} are paid")
 
-    def _play(self, scene: Scene, crew: Crew, port: int) -> None:
-        names = [*CONTENDERS, Name.HANDLER] if scene.workers == 1 else [*CONTENDERS]
-        rates = self.rates[scene] = {name: Rate() for name in names}
+    def _play(self, situation: Situation, pool: WorkerPool, port: int) -> None:
+        names = [*CANDIDATES, Name.HANDLER] if situation.workers == 1 else [*CANDIDATES]
+        rates = self.rates[situation] = {name: Rate() for name in names}
         for number in range(self._rounds):
-            self._progress(f"{scene.title}: round {number + 1} of {self._rounds}")
+            self._progress(f"{situation.title}: round {number + 1} of {self._rounds}")
             # Each goes first in its turn, so that nobody always follows the same one.
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
-                work = self._settle(crew, name, port, hot=scene.hot, seconds=self._seconds)
+                work = self._settle(pool, name, port, hot=situation.hot, seconds=self._seconds)
                 rates[name].add(work)
 
-    def _settle(self, crew: Crew, name: Name, port: int, *, hot: bool, seconds: float) -> Work:
-        work = crew.settle(
+    def _settle(
+        self, pool: WorkerPool, name: Name, port: int, *, hot: bool, seconds: float
+    ) -> Work:
+        work = pool.settle(
             name,
-            self._office.settings(port),
+            self._workload.settings(port),
             first=self._next_orders[hot],
             last=self._last_order,
             seconds=seconds,
         )
         if name is not Name.FLOOR:  # which settles no order: the next may have these
             self._next_orders[hot] = work.next_order
-            self._settled += work.settled + crew.size  # each began with one that is not timed
+            self._settled += work.settled + pool.size  # each began with one that is not timed
         return work
 
     def _questions(self) -> int:
@@ -104,7 +101,7 @@ class Contest:
         )
 
     def _ask(self, query: str) -> int:
-        with self._admin.cursor() as cursor:
+        with self._connection.cursor() as cursor:
             cursor.execute(query)
             [(value,)] = cursor.fetchall()
             return int(value)

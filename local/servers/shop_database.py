@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from local.box_office import DatabaseAddress
-from local.delaying_proxy import DelayingProxy
-from local.mariadb import MariaDBServer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from local.servers.delaying_proxy import DelayingProxy
+from local.servers.mariadb import DatabaseAddress, MariaDBServer
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 

@@ -3,8 +3,8 @@
     with DelayingProxy("127.0.0.1", server.port, one_way_seconds=0.0005) as proxy:
         ...  # connect to proxy.host, proxy.port: every round trip takes 1 ms longer
 
-`python -m local.delaying_proxy` runs one in a process of its own, where its work does not compete
-for the interpreter with the program that is measured.
+`python -m local.servers.delaying_proxy` runs one in a process of its own, where its work does not
+compete for the interpreter with the program that is measured.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Self
 
 HOST: Final = "127.0.0.1"
 _CHUNK_BYTES: Final = 1 << 16
@@ -240,7 +238,7 @@ def _ask_for_precise_waits() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a proxy until it is told to end or its standard input closes; prints its port."""
     parser = argparse.ArgumentParser(
-        prog="python -m local.delaying_proxy",
+        prog="python -m local.servers.delaying_proxy",
         description="Passes TCP connections on to a server of this machine, with a delay. Prints "
         "its port, then runs until standard input ends, Ctrl-C or SIGTERM.",
         epilog="Exit codes: 0 ended as asked, 2 usage.",

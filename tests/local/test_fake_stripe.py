@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from stripe import Webhook
 
-from local.box_office import Order
 from local.cloud import local_webhook_url
-from local.stripe_side import Answer, StripeSide
+from local.fake_stripe import Answer, FakeStripe
+from local.shop import Order
 from settlement.domain.payments import Payment, PaymentState, Rules, read_event, read_payment
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ORDER = Order(id=42, ticket_id=1, discount_code_id=None, quantity=2, amount=2598, currency="eur")
 SECRET = "whsec_local"
@@ -58,8 +56,8 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def stripe(endpoint: Endpoint) -> StripeSide:
-    return StripeSide(
+def stripe(endpoint: Endpoint) -> FakeStripe:
+    return FakeStripe(
         events=None,
         event_source="aws.partner/stripe.com/ed_local",
         webhook_url=f"http://127.0.0.1:{endpoint.server_port}/Prod/webhooks/stripe",
@@ -68,7 +66,7 @@ def stripe(endpoint: Endpoint) -> StripeSide:
 
 
 def test_posted_event_verifies_with_stripes_own_library(
-    stripe: StripeSide, endpoint: Endpoint
+    stripe: FakeStripe, endpoint: Endpoint
 ) -> None:
     stripe.post(stripe.paid(ORDER))
     [(body, signature)] = endpoint.posted
@@ -76,13 +74,13 @@ def test_posted_event_verifies_with_stripes_own_library(
     assert event.id == "evt_local_42_1_completed"
 
 
-def test_answer_is_the_status_and_the_outcome(stripe: StripeSide) -> None:
+def test_answer_is_the_status_and_the_outcome(stripe: FakeStripe) -> None:
     assert stripe.post(stripe.paid(ORDER)) == Answer(status=200, outcome="settled")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message": "Internal"}'])
 def test_answer_without_an_outcome_has_none(
-    stripe: StripeSide, endpoint: Endpoint, body: bytes
+    stripe: FakeStripe, endpoint: Endpoint, body: bytes
 ) -> None:
     endpoint.answer = (502, body)
     assert stripe.post(stripe.paid(ORDER)) == Answer(status=502, outcome=None)
@@ -93,7 +91,7 @@ def test_event_that_eventbridge_refuses_is_an_error() -> None:
         def put_partner_events(self, **_: Any) -> dict[str, Any]:
             return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "AccessDenied"}]}
 
-    stripe = StripeSide(events=Refusing(), event_source="any", webhook_url="any", signing_secret="")
+    stripe = FakeStripe(events=Refusing(), event_source="any", webhook_url="any", signing_secret="")
     with pytest.raises(RuntimeError, match="did not take the event"):
         stripe.publish(stripe.paid(ORDER))
 
@@ -108,7 +106,7 @@ def test_event_that_eventbridge_refuses_is_an_error() -> None:
     ],
 )
 def test_functions_read_in_an_event_what_it_is_meant_to_say(kind: str, state: PaymentState) -> None:
-    stripe = StripeSide(events=None, event_source="any", webhook_url="any", signing_secret="any")
+    stripe = FakeStripe(events=None, event_source="any", webhook_url="any", signing_secret="any")
     sent = json.loads(json.dumps(getattr(stripe, kind)(ORDER)))
     payment = read_payment(read_event(sent), Rules(livemode=False))
     assert isinstance(payment, Payment)
@@ -117,7 +115,7 @@ def test_functions_read_in_an_event_what_it_is_meant_to_say(kind: str, state: Pa
 
 
 def test_same_payment_has_the_same_ids_each_time() -> None:
-    stripe = StripeSide(events=None, event_source="any", webhook_url="any", signing_secret="any")
+    stripe = FakeStripe(events=None, event_source="any", webhook_url="any", signing_secret="any")
     first, second = stripe.paid(ORDER), stripe.paid(ORDER)
     assert first["id"] == second["id"]
     assert first["data"]["object"]["id"] == second["data"]["object"]["id"]

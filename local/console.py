@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,13 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from local.cdk import Report
-    from local.cloud import Addresses
-    from local.story import OrderBeforeAndAfter, Scene
-
+from local.cloud import Addresses
+from local.scenario import OrderBeforeAndAfter, Scene
+from local.servers.cdk import Report
 
 _PIPE_WIDTH: Final = 110
 

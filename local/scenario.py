@@ -7,14 +7,12 @@ the functions' logs, in the queues.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.box_office import Order, OrderState
-    from local.cloud import LocalCloud, Watch
+from local.cloud import LocalCloud, Watch
+from local.shop import Order, OrderState
 
 _PAID: Final = "paid, 2 sold, code used 1 time, 1 settlement"
 _UNTOUCHED: Final = "pending, 0 sold, code used 0 times, 0 settlements"
@@ -91,7 +89,7 @@ class Story:
         """The orders of the story, as they were and as they are."""
         return [
             OrderBeforeAndAfter(
-                role=role, order=order, before=before, after=self._cloud.box_office.state(order)
+                role=role, order=order, before=before, after=self._cloud.shop.state(order)
             )
             for role, order, before in self._orders
         ]
@@ -151,7 +149,7 @@ class Story:
 
         def delivered() -> tuple[str, str]:
             came = self._published(event, order)
-            [kind] = [kind for kind, of in self._cloud.box_office.anomalies() if of == order.id]
+            [(kind, _)] = self._cloud.shop.anomalies(order)
             return f"{came}; {kind}", "payment_anomalies: waits for a person"
 
         self._scene(
@@ -213,8 +211,8 @@ class Story:
             )
 
     def _order(self, role: str, *, amount: int = 5000) -> Order:
-        order = self._cloud.box_office.add_order(amount=amount)
-        self._orders.append((role, order, self._cloud.box_office.state(order)))
+        order = self._cloud.shop.add_order(amount=amount)
+        self._orders.append((role, order, self._cloud.shop.state(order)))
         return order
 
     def _published(self, event: dict[str, object], order: Order) -> str:
@@ -225,7 +223,7 @@ class Story:
         return f"{outcome}; {self._standing(order)}"
 
     def _standing(self, order: Order) -> str:
-        state = self._cloud.box_office.state(order)
+        state = self._cloud.shop.state(order)
         return (
             f"{state.status}, {state.sold} sold, code used {_times(state.used or 0)}, "
             f"{state.settlements} settlement{'' if state.settlements == 1 else 's'}"

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import urllib3
 from stripe import WebhookSignature
 
-if TYPE_CHECKING:
-    from local.box_office import Order
+from local.shop import Order
 
 API_VERSION: Final = "2026-10-28.endive"
 _SECONDS: Final = 40.0
@@ -33,7 +32,7 @@ class Answer:
     """As the body says; None for a body that says none."""
 
 
-class StripeSide:
+class FakeStripe:
     """Plays Stripe: builds events and delivers them by either route."""
 
     def __init__(

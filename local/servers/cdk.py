@@ -9,17 +9,15 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+Report = Callable[[int, int], None]
+"""Is told how many resources are done, and of how many."""
 
-    Report = Callable[[int, int], None]
-    """Is told how many resources are done, and of how many."""
-
-REPOSITORY: Final = Path(__file__).parent.parent
+REPOSITORY: Final = Path(__file__).parents[2]
 _CDK: Final = REPOSITORY / "node_modules" / ".bin" / "cdk"
 _EVENT: Final = re.compile(r"\|\s*(\d+)/(\d+)\s*\|")
 _LAST_LINES: Final = 40

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
-from local.show import Show
-from local.story import Scene, Story
-
-if TYPE_CHECKING:
-    from local.cloud import LocalCloud
+from local.cloud import LocalCloud
+from local.console import Show
+from local.scenario import Scene, Story
 
 
 def any_scene(*, must: str = "settled; any facts", came: str = "settled; any facts") -> Scene:
@@ -22,7 +20,7 @@ def any_scene(*, must: str = "settled; any facts", came: str = "settled; any fac
 class SilentCloud:
     """A cloud in which nothing happens: every question about it fails."""
 
-    class BoxOffice:
+    class Shop:
         def add_order(self, **_: object) -> object:
             return type("Order", (), {"id": 1})()
 
@@ -30,7 +28,7 @@ class SilentCloud:
             return None
 
     def __init__(self) -> None:
-        self.box_office = self.BoxOffice()
+        self.shop = self.Shop()
         self.database = self
         self.starts = 0
         self.addresses = type("Addresses", (), {"on_failure_queue_url": "any/queue"})()

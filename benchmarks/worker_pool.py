@@ -1,4 +1,4 @@
-"""A crew of workers that settle orders at the same time, each on its own connection."""
+"""A pool of workers that settle orders at the same time, each on its own connection."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, Self
 
-from benchmarks.box_office import EventPrinter
-from benchmarks.contenders import enter
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
-    from benchmarks.contenders import Contender, Name
-    from settlement.configuration import DatabaseSettings
+from benchmarks.candidates import Candidate, Name, enter
+from benchmarks.workload import EventPrinter
+from settlement.configuration import DatabaseSettings
 
 
 class Shift(NamedTuple):
-    """What a crew is told to do: worker `n` settles every `step`th order from `first + 2 n` on."""
+    """What a pool is told to do: worker `n` settles every `step`th order from `first + 2 n` on."""
 
-    contender: Name
+    candidate: Name
     settings: DatabaseSettings
     first: int
     step: int
@@ -32,7 +28,7 @@ class Shift(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What a crew did in one round."""
+    """What a pool did in one round."""
 
     seconds: float
     latencies: list[float]
@@ -45,11 +41,11 @@ class Work:
         return len(self.latencies)
 
 
-class Crew:
+class WorkerPool:
     """`size` workers: threads of `processes` processes.
 
     The clients share the machine with the server. Few processes keep their part small; one alone
-    could become the limit of a contender that asks little of the server, and so flatter ours.
+    could become the limit of a candidate that asks little of the server, and so flatter ours.
     """
 
     def __init__(self, size: int, *, processes: int = 2) -> None:
@@ -81,7 +77,7 @@ class Crew:
 
     def settle(
         self,
-        contender: Name,
+        candidate: Name,
         settings: DatabaseSettings,
         *,
         first: int,
@@ -90,10 +86,10 @@ class Crew:
     ) -> Work:
         """Lets all settle at once, from a common start, until `seconds` have passed.
 
-        Takes every second order from `first` on, up to `last`: see `BoxOffice`.
+        Takes every second order from `first` on, up to `last`: see `Workload`.
         """
         for end in self._ends:
-            end.send(Shift(contender, settings, first, 2 * self.size, last, seconds))
+            end.send(Shift(candidate, settings, first, 2 * self.size, last, seconds))
         self._answers()  # all are connected
         began = time.perf_counter()
         for end in self._ends:
@@ -121,7 +117,7 @@ def _work(end: Connection[Any, Any], numbers: range) -> None:
                 end.send(None)
                 end.recv()
                 done = list(pool.map(_Worker.settle, workers, [shift] * len(workers)))
-            except Exception as error:  # noqa: BLE001 - the crew's leader reports it
+            except Exception as error:  # noqa: BLE001 - the pool's leader reports it
                 end.send(f"{type(error).__name__}: {error}")
                 return
             latencies = [latency for worker_latencies, _ in done for latency in worker_latencies]
@@ -129,24 +125,24 @@ def _work(end: Connection[Any, Any], numbers: range) -> None:
 
 
 class _Worker:
-    """One connection for each contender, and a way to settle one order after the other."""
+    """One connection for each candidate, and a way to settle one order after the other."""
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._printer = EventPrinter()
-        self._contenders: dict[tuple[Name, DatabaseSettings], Contender] = {}
+        self._candidates: dict[tuple[Name, DatabaseSettings], Candidate] = {}
 
     def begin(self, shift: Shift) -> None:
         """One order before the clock runs: it connects."""
-        key = (shift.contender, shift.settings)
-        if key not in self._contenders:
-            self._contenders[key] = enter(*key)
+        key = (shift.candidate, shift.settings)
+        if key not in self._candidates:
+            self._candidates[key] = enter(*key)
         first = shift.first + 2 * self._number
-        self._contenders[key].settle(first, self._printer.envelope(first))
+        self._candidates[key].settle(first, self._printer.envelope(first))
 
     def settle(self, shift: Shift) -> tuple[list[float], int]:
         """Seconds each order took, and the first order that is left."""
-        contender = self._contenders[shift.contender, shift.settings]
+        candidate = self._candidates[shift.candidate, shift.settings]
         latencies = []
         order_id = shift.first + 2 * self._number + shift.step
         now = time.perf_counter()
@@ -156,7 +152,7 @@ class _Worker:
                 raise RuntimeError("no orders are left to settle")
             envelope = self._printer.envelope(order_id)
             began = time.perf_counter()
-            contender.settle(order_id, envelope)
+            candidate.settle(order_id, envelope)
             now = time.perf_counter()
             latencies.append(now - began)
             order_id += shift.step

@@ -1,27 +1,22 @@
-"""The database that is measured on: tickets, orders to settle, and the events that pay for them."""
+"""What is measured on: a shop full of orders, and the events that pay for them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
 from benchmarks import ROOT
-from local.mariadb import MariaDBServer, load_service_schema
+from local.servers.mariadb import MariaDBServer
+from local.shop import Shop
 from settlement.adapters.migrations import migrate
 from settlement.bootstrap import open_database
-from settlement.configuration import DatabaseSettings
+from settlement.configuration import DatabaseSettings, read_database_settings
 from settlement.domain.clock import Deadline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from pymysql.connections import Connection
-    from pymysql.cursors import Cursor
 
 Json = dict[str, Any]
 
@@ -41,55 +36,28 @@ SERVER_OPTIONS: dict[str, str | int] = {
 }
 
 
-@contextmanager
-def server(directory: Path | None) -> Iterator[MariaDBServer]:
-    """A MariaDB with default durability, its data under `directory` (default: temporary)."""
-    with MariaDBServer(options=SERVER_OPTIONS, parent_directory=directory) as running:
-        yield running
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoxOffice:
-    """One database whose orders 1 to `orders` wait to be settled.
+class Workload(Shop):
+    """A shop whose orders 1 to `orders` wait to be settled.
 
     Orders with odd numbers are for the one hot ticket, the others are spread over a thousand. Of
     either, one order in four carries a discount code, one of fifty. The first `history` orders were
     settled in the past.
     """
 
-    server: MariaDBServer
-    name: str
-    orders: int
-    history: int = 0
+    def __init__(self, server: MariaDBServer, *, name: str, orders: int, history: int = 0) -> None:
+        super().__init__(server.create_database(name, user=USER, password=PASSWORD))
+        self.orders = orders
+        self.history = history
+        self.create_tables()
+        with closing(open_database(self.settings())) as database:
+            migrate(database, Deadline(60))
+        for statement in self._rows():
+            self.query(statement)
 
     def settings(self, port: int | None = None) -> DatabaseSettings:
         """How a function reaches it, through another port where a proxy stands between."""
-        return DatabaseSettings(
-            host=self.server.host,
-            port=port or self.server.port,
-            name=self.name,
-            user=USER,
-            password=PASSWORD,
-            secret_arn=None,
-            ca_file=None,
-        )
-
-    def admin(self) -> Connection[Cursor]:
-        """A connection that may do anything and is not measured."""
-        connection = self.server.admin_connection()
-        connection.select_db(self.name)
-        return connection
-
-    def open(self) -> None:
-        """Creates the tables, the service's and ours, and fills them."""
-        self.server.create_database(self.name, user=USER, password=PASSWORD)
-        with closing(self.admin()) as connection:
-            load_service_schema(connection)
-            with closing(open_database(self.settings())) as database:
-                migrate(database, Deadline(60))
-            with connection.cursor() as cursor:
-                for statement in self._rows():
-                    cursor.execute(statement)
+        address = replace(self.address, port=port or self.address.port)
+        return read_database_settings(address.environment())
 
     def _rows(self) -> Iterator[str]:
         yield f"INSERT INTO tickets (id) SELECT seq FROM seq_1_to_{HOT_TICKET + SPREAD_TICKETS}"
