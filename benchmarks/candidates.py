@@ -1,4 +1,4 @@
-"""Those who are compared. Each holds one connection, by the same driver, and settles an order a
+"""Those who are compared. Each holds one connection, by the same driver, and settles one order per
 call."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Name(StrEnum):
     """The candidates, by their names in the tables."""
 
     OURS = "ours"
-    NAIVE = "(a) one statement a round trip"
+    NAIVE = "(a) one statement per round trip"
     FLOOR = "(b) a bare UPDATE"
     HANDLER = "ours, the whole handler"
 

@@ -59,7 +59,7 @@ def connect(host: str, port: int, *, database: str, user: str, password: str) ->
 
 
 def settle(connection: Connection[Cursor], event: Json) -> Json:
-    """Settles the order of a paid session: one statement a round trip."""
+    """Settles the order of a paid session: one statement per round trip."""
     detail = event["detail"]
     session = detail["data"]["object"]
     order_id = int(session["metadata"]["order_id"])

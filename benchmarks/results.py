@@ -45,7 +45,7 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """Orders settled a second."""
+        """Orders settled per second."""
         return statistics.median(self.per_second_of_rounds)
 
     @property
@@ -97,7 +97,7 @@ class Results:
     cold_starts: ColdStarts
 
     def times(self, name: Name, *, delay_ms: float, workers: int, hot: bool = True) -> float:
-        """Our settlements a second as a multiple of another's, in one situation."""
+        """Our settlements per second as a multiple of another's, in one situation."""
         rates = self.rates[Situation(delay_ms=delay_ms, workers=workers, hot=hot)]
         return rates[Name.OURS].per_second / rates[name].per_second
 
@@ -120,7 +120,7 @@ class Results:
                 at_least=0.75,
             ),
             Target(
-                promise="round trips an order",
+                promise="round trips per order",
                 value=self.round_trips[Name.OURS],
                 at_most=1,
             ),

@@ -1,4 +1,4 @@
-"""Settlements a second, and the cold start, side by side with the ordinary way and the floor.
+"""Settlements per second, and the cold start, side by side with the ordinary way and the floor.
 
     python -m benchmarks.settlements --quick
 

@@ -114,7 +114,7 @@ def report(pairs: list[tuple[Candidate, Candidate]], repeats: int) -> str:
     lines = [
         f"`cdk synth`, warm: seconds over {repeats} alternating rounds.",
         "",
-        "| app | median | least | most | times the empty one | processor time | times |",
+        "| app | median | minimum | maximum | times the empty one | processor time | times |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for empty, ours in pairs:
