@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import socket
 import sys
@@ -16,23 +15,6 @@ from typing import Final
 from local.emulator import MINISTACK_VERSION, Settings
 
 HOST: Final = "127.0.0.1"
-
-BEHAVIOURS: Final = (
-    "python_functions",
-    "data_points",
-    "lambda_metrics",
-    "asynchronous_invocation",
-    "rule_targets",
-    "partner_events",
-    "reserved_concurrency",
-    "embedded_metrics",
-    "api_metrics",
-    "queue_metrics",
-    "alarms",
-    "secret_references",
-    "rule_tags",
-)
-"""The modules that put AWS's behaviour back, in the order in which they are applied."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             async_retry_seconds=options.async_retry_seconds,
         )
         _configure(port=port, region=options.region, directory=Path(files))
-        for behaviour in BEHAVIOURS:
-            importlib.import_module(f"local.emulator.{behaviour}").apply(settings)
+        from local.emulator import patches, server  # MiniStack is imported now, configured
+
+        patches.apply(settings)
         print(f"Serving on {settings.endpoint}", flush=True)
-        importlib.import_module("local.emulator.server").serve(listener)
+        server.serve(listener)
     return 0
 
 

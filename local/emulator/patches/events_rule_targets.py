@@ -4,7 +4,7 @@ On AWS (EventBridge User Guide, "Using dead-letter queues to process undelivered
 EventBridge resource-based policies" for the permissions):
 
 - A function gets its events by an asynchronous invocation. Accepted is delivered: what the handler
-  does with the event is Lambda's business (see `asynchronous_invocation`).
+  does with the event is Lambda's business (see `lambda_asynchronous_invocation`).
 - An event for a function that is gone (`NO_RESOURCE`), or whose policy does not let
   `events.amazonaws.com` invoke it for this rule (`NO_PERMISSIONS`), is not retried. It goes to the
   target's dead-letter queue at once, with the reason in message attributes, if the queue's own

@@ -25,8 +25,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from local.emulator import Settings, queues
-from local.emulator.lambda_metrics import record
 from local.emulator.modules import lambda_svc, responses
+from local.emulator.patches.lambda_metrics import record
 from local.emulator.patching import replace
 
 _AWS_FIRST_RETRY_SECONDS: Final = 60.0
