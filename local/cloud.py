@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from local.fake_stripe import FakeStripe
+from local.fake_stripe.sender import FakeStripe
 from local.operator import Operator
 from local.servers.cdk import CdkCli, Report
 from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing

@@ -21,7 +21,11 @@ class PartnerEvents(Protocol):
     """What Stripe does at AWS."""
 
     def create(self, source: str, *, account: str, region: str) -> None:
-        """Create the partner event source in a customer's account."""
+        """Create the partner event source in a customer's account.
+
+        Raises:
+            ValueError: the region is none of those it knows.
+        """
 
     def delete(self, source: str, *, account: str) -> None:
         """Delete it. Nothing happens if it is gone."""
@@ -94,12 +98,16 @@ class PartnerEventsInMemory:
     def __init__(self) -> None:
         self.sources: dict[str, str] = {}
         """Status by name."""
+        self.regions: set[str] | None = None
+        """Those there are; None for all."""
         self.received: list[tuple[str, Json]] = []
         """(source, event), as they came out of a bus."""
         self._lock = threading.Lock()
 
     def create(self, source: str, *, account: str, region: str) -> None:  # noqa: ARG002
-        """Create the partner event source; it is pending."""
+        """Create the partner event source, pending. Raises ValueError for an unknown region."""
+        if self.regions is not None and region not in self.regions:
+            raise ValueError(f"There is no region {region}.")
         self.sources[source] = "pending"
 
     def associate(self, source: str) -> None:

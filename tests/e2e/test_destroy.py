@@ -8,7 +8,7 @@ import pytest
 from aws_cdk import RemovalPolicy
 
 from local.cloud import LocalCloud, local_webhook_url
-from local.fake_stripe import Answer, FakeStripe
+from local.fake_stripe.sender import Answer, FakeStripe
 from local.servers.cdk import CdkCli
 from stacks.environments import Environment
 from tests.e2e.account import Resource, resources, synthesise

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from local.cloud import LocalCloud
-from local.fake_stripe import Answer
+from local.fake_stripe.sender import Answer
 from local.shop import OrderState
 from tests.e2e.on_call import OnCall
 

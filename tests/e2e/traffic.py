@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event, Thread
 from typing import Any, Self
 
-from local.fake_stripe import Answer, FakeStripe
+from local.fake_stripe.sender import Answer, FakeStripe
 from local.shop import Order, Shop
 from local.waiting import wait_for
 

@@ -10,10 +10,12 @@ import stripe
 from local.fake_stripe.account import ACCOUNT
 
 if TYPE_CHECKING:
+    from local.fake_stripe.partner_events import PartnerEventsInMemory
     from local.fake_stripe.server import StripeServer
 
 URL = "https://example.com/webhooks/stripe"
 ENDPOINT: Any = {"url": URL, "enabled_events": ["*"]}
+OTHER_ENDPOINT: Any = {**ENDPOINT, "description": "x"}
 DESTINATION: Any = {
     "name": "tickets",
     "type": "webhook_endpoint",
@@ -25,12 +27,10 @@ DESTINATION: Any = {
 
 def test_unknown_key_is_a_401_that_does_not_repeat_it(stripe_server: StripeServer) -> None:
     key = "sk_test_" + "none" * 6
-    for call in (
-        lambda client: client.v1.webhook_endpoints.list(),
-        lambda client: client.v2.core.event_destinations.list(),
-    ):
+    client = stripe_server.client(key)
+    for call in (client.v1.webhook_endpoints.list, client.v2.core.event_destinations.list):
         with pytest.raises(stripe.AuthenticationError, match="Invalid API Key") as error:
-            call(stripe_server.client(key))
+            call()
         assert key not in str(error.value)
 
 
@@ -100,11 +100,11 @@ def test_same_key_and_parameters_get_the_same_answer(stripe_server: StripeServer
         client.v1.webhook_endpoints.create(ENDPOINT, {"idempotency_key": "once"}) for _ in "ab"
     )
     assert (first.id, first.secret) == (second.id, second.secret)
-    first, second = (
-        client.v2.core.event_destinations.create(DESTINATION, {"idempotency_key": "twice"})
+    ids = {
+        client.v2.core.event_destinations.create(DESTINATION, {"idempotency_key": "twice"}).id
         for _ in "ab"
-    )
-    assert first.id == second.id
+    }
+    assert len(ids) == 1
     assert len(stripe_server.registered()) == 2
 
 
@@ -132,27 +132,48 @@ def test_key_with_other_parameters_is_an_idempotency_error(stripe_server: Stripe
     options: Any = {"idempotency_key": "once"}
     client.v1.webhook_endpoints.create(ENDPOINT, options)
     with pytest.raises(stripe.IdempotencyError) as error:
-        client.v1.webhook_endpoints.create({**ENDPOINT, "description": "x"}, options)
+        client.v1.webhook_endpoints.create(OTHER_ENDPOINT, options)
     assert error.value.http_status == 400
     with pytest.raises(stripe.IdempotencyError) as error:
         client.v2.core.event_destinations.create(DESTINATION, options)
     assert error.value.http_status == 409
 
 
-def test_v1_keeps_a_failure_and_v2_tries_again(stripe_server: StripeServer) -> None:
+def test_deletion_with_the_same_key_is_answered_again_in_v2(stripe_server: StripeServer) -> None:
+    destinations = stripe_server.client().v2.core.event_destinations
+    created = destinations.create(DESTINATION)
+    options: Any = {"idempotency_key": "gone"}
+    assert destinations.delete(created.id, options=options).id == created.id
+    assert destinations.delete(created.id, options=options).id == created.id
+    with pytest.raises(stripe.InvalidRequestError):
+        destinations.delete(created.id)
+
+
+def test_v1_keeps_a_failure_and_v2_tries_again(
+    stripe_server: StripeServer, partner_events: PartnerEventsInMemory
+) -> None:
     client = stripe_server.client()
     options: Any = {"idempotency_key": "once"}
-    later = client.v1.webhook_endpoints.create(ENDPOINT)
-    client.v1.webhook_endpoints.delete(later.id)
-    for _ in "ab":
-        with pytest.raises(stripe.InvalidRequestError):
-            client.v1.webhook_endpoints.update(later.id, {"description": "x"}, options)
-    answer = client.v2.core.event_destinations.create(DESTINATION)
-    client.v2.core.event_destinations.delete(answer.id, options={"idempotency_key": "gone"})
-    again = client.v2.core.event_destinations.delete(answer.id, options={"idempotency_key": "gone"})
-    assert again.id == answer.id
+    session = stripe_server.create_checkout(amount=500)["id"]
+    event = stripe_server.pay(session, paid=False)
+    refund: Any = {"payment_intent": event["data"]["object"]["payment_intent"]}
     with pytest.raises(stripe.InvalidRequestError):
-        client.v2.core.event_destinations.delete(answer.id)
+        client.v1.refunds.create(refund, options)
+    stripe_server.settle_later(session)
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.refunds.create(refund, options)
+    assert client.v1.refunds.create(refund).status == "succeeded"
+
+    partner_events.regions = {"eu-west-1"}
+    elsewhere: Any = {
+        **{name: DESTINATION[name] for name in ("name", "event_payload", "enabled_events")},
+        "type": "amazon_eventbridge",
+        "amazon_eventbridge": {"aws_account_id": "0" * 12, "aws_region": "us-east-1"},
+    }
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v2.core.event_destinations.create(elsewhere, options_v2 := {"idempotency_key": "x"})
+    partner_events.regions.add("us-east-1")
+    assert client.v2.core.event_destinations.create(elsewhere, options_v2).id
 
 
 def test_keys_of_the_two_modes_are_apart(stripe_server: StripeServer) -> None:
@@ -209,7 +230,7 @@ def test_late_answer_is_a_timeout(stripe_server: StripeServer) -> None:
     client = stripe.StripeClient(
         stripe_server.account.test_key,
         base_addresses={"api": stripe_server.url},
-        http_client=stripe.RequestsClient(timeout=0.2),
+        http_client=stripe.RequestsClient(timeout=0.2),  # type: ignore[no-untyped-call]
         max_network_retries=0,
     )
     stripe_server.inject(seconds=30.0)

@@ -12,7 +12,7 @@ import pytest
 from stripe import Webhook
 
 from local.cloud import local_webhook_url
-from local.fake_stripe import Answer, FakeStripe
+from local.fake_stripe.sender import Answer, FakeStripe
 from local.shop import Order
 from settlement.domain.payments import Payment, PaymentState, Rules, read_event, read_payment
 
