@@ -164,6 +164,7 @@ def test_v1_keeps_a_failure_and_v2_tries_again(
         client.v1.refunds.create(refund, options)
     assert client.v1.refunds.create(refund).status == "succeeded"
 
+    again: Any = {"idempotency_key": "again"}
     partner_events.regions = {"eu-west-1"}
     elsewhere: Any = {
         **{name: DESTINATION[name] for name in ("name", "event_payload", "enabled_events")},
@@ -171,9 +172,9 @@ def test_v1_keeps_a_failure_and_v2_tries_again(
         "amazon_eventbridge": {"aws_account_id": "0" * 12, "aws_region": "us-east-1"},
     }
     with pytest.raises(stripe.InvalidRequestError):
-        client.v2.core.event_destinations.create(elsewhere, options_v2 := {"idempotency_key": "x"})
+        client.v2.core.event_destinations.create(elsewhere, again)
     partner_events.regions.add("us-east-1")
-    assert client.v2.core.event_destinations.create(elsewhere, options_v2).id
+    assert client.v2.core.event_destinations.create(elsewhere, again).id
 
 
 def test_keys_of_the_two_modes_are_apart(stripe_server: StripeServer) -> None:
@@ -230,7 +231,7 @@ def test_late_answer_is_a_timeout(stripe_server: StripeServer) -> None:
     client = stripe.StripeClient(
         stripe_server.account.test_key,
         base_addresses={"api": stripe_server.url},
-        http_client=stripe.RequestsClient(timeout=0.2),  # type: ignore[no-untyped-call]
+        http_client=stripe.RequestsClient(timeout=0.2),
         max_network_retries=0,
     )
     stripe_server.inject(seconds=30.0)
