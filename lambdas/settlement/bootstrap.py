@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import os
 import time
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from settlement.adapters.database import Database, FixedCredentials, StoredCredentials
+from settlement.adapters.database import (
+    READ_TIMEOUT_SECONDS,
+    Database,
+    FixedCredentials,
+    credentials_of,
+)
 from settlement.adapters.ledger import MariaDBLedger
-from settlement.adapters.telemetry import Telemetry
+from settlement.adapters.telemetry import Telemetry, report_failed
 from settlement.configuration import read_configuration, read_webhook_settings
 from settlement.domain.clock import Deadline, utc_now
 from settlement.domain.service import Delivery, Parts, handle_stripe_event
+from settlement.errors import UnexpectedFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,13 +52,16 @@ def deliver(open_envelope: Opener, *, route: Route, context: LambdaContext) -> R
         route=route, received_at=received_at, deadline=Deadline.of_invocation(context)
     )
     result = handle_stripe_event(lambda: open_envelope(delivery.deadline), delivery, parts)
-    telemetry().report(
-        result,
-        route=route,
-        received_at=received_at,
-        duration_ms=(time.perf_counter() - started) * 1000,
-        context=context,
-    )
+    try:
+        telemetry().report(
+            result,
+            route=route,
+            received_at=received_at,
+            duration_ms=(time.perf_counter() - started) * 1000,
+            context=context,
+        )
+    except Exception as error:  # noqa: BLE001 - the outcome is committed: it is what is returned
+        report_failed(result, UnexpectedFailure.of(error))
     return result
 
 
@@ -80,7 +89,7 @@ def webhook() -> tuple[WebhookSettings, SignatureVerifier]:
     from settlement.adapters.signatures import (
         FixedSigningSecrets,
         SignatureVerifier,
-        StoredSigningSecrets,
+        signing_secrets_of,
     )
 
     settings = read_webhook_settings(os.environ)
@@ -90,7 +99,7 @@ def webhook() -> tuple[WebhookSettings, SignatureVerifier]:
     else:
         from settlement.adapters.secrets import SecretsManagerSecret
 
-        secrets = StoredSigningSecrets(SecretsManagerSecret(settings.secret_arn or ""))
+        secrets = SecretsManagerSecret(settings.secret_arn or "", signing_secrets_of)
     return settings, SignatureVerifier(secrets, tolerance=settings.tolerance)
 
 
@@ -100,14 +109,20 @@ def telemetry() -> Telemetry:
     return Telemetry()
 
 
-def open_database(settings: DatabaseSettings) -> Database:
-    """Return a database that connects when it is first asked."""
+def open_database(settings: DatabaseSettings, *, read_timeout: float | None = None) -> Database:
+    """Return a database that connects when it is first asked.
+
+    Args:
+        settings: Where it is, and how its credentials are found.
+        read_timeout: Seconds to wait for one answer; nothing waits beyond a deadline.
+    """
     credentials: Credentials
     if settings.password is not None:
         credentials = FixedCredentials(settings.user or "", settings.password)
     else:
         from settlement.adapters.secrets import SecretsManagerSecret
 
-        secret = SecretsManagerSecret(settings.secret_arn or "")
-        credentials = StoredCredentials(secret, user=settings.user)
-    return Database(settings, credentials)
+        credentials = SecretsManagerSecret(
+            settings.secret_arn or "", partial(credentials_of, user=settings.user)
+        )
+    return Database(settings, credentials, read_timeout=read_timeout or READ_TIMEOUT_SECONDS)

@@ -94,7 +94,7 @@ class DelayingProxy:
         self._links: dict[socket.socket, _Link] = {}
         self._lock = threading.Lock()
         self._stopping = self._stalled = False
-        self._lose_request = self._lose_answer = False
+        self._lose_request = self._lose_answer = self._repeat_answer = False
         self._listener = socket.create_server((HOST, port), backlog=256)
         self._wake_up, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -133,6 +133,10 @@ class DelayingProxy:
         The server has done what it was asked by then: this is a lost acknowledgement.
         """
         self._lose_answer = True
+
+    def repeat_next_answer(self) -> None:
+        """The next bytes from the server reach their client twice."""
+        self._repeat_answer = True
 
     def stall(self) -> None:
         """Holds back all bytes in both directions, as a network that swallows packets."""
@@ -218,6 +222,9 @@ class DelayingProxy:
             self._selector.unregister(source)  # it would be readable for ever
         to = link.server if is_request else link.client
         self._parcels.append(_Parcel(due, link, to, data))
+        if data and self._repeat_answer and not is_request:
+            self._repeat_answer = False
+            self._parcels.append(_Parcel(due, link, to, data))
 
     def _drop(self, link: _Link) -> None:
         self._forget(link)

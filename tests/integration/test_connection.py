@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, closing, suppress
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -11,9 +18,11 @@ from local.servers.delaying_proxy import DelayingProxy
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
 from settlement.errors import LedgerUnavailable
-from tests.support.cachao import Holder, deliver, event_for
+from tests.support.cachao import PASSWORD, USER, Holder, deliver, event_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from settlement.adapters.database import Database
     from tests.support.cachao import Cachao
 
@@ -83,3 +92,133 @@ def test_connection_is_kept_between_invocations(cachao: Cachao, database: Databa
     deliver(event_for(cachao.add_order(), payment="second"), database)
 
     assert connection_of(database) == before
+
+
+def test_call_ends_before_its_deadline_though_every_answer_comes_in_time(cachao: Cachao) -> None:
+    """A cold start takes eight round trips: each is fast enough, all of them are not."""
+    deadline = Deadline(1.0)
+    with ExitStack() as stack:
+        proxy = stack.enter_context(
+            DelayingProxy(cachao.server.host, cachao.server.port, one_way_seconds=0.15)
+        )
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        with pytest.raises(LedgerUnavailable, match="TimeoutError"):
+            database.query("DO 1", deadline)
+    assert deadline.remaining() > -Deadline.ANSWER_RESERVE_SECONDS
+
+
+def test_call_ends_before_its_deadline_though_a_byte_comes_now_and_then(cachao: Cachao) -> None:
+    deadline = Deadline(1.0)
+    with (
+        Trickle() as server,
+        closing(cachao.database(port=server.server_address[1])) as database,
+        pytest.raises(LedgerUnavailable, match="TimeoutError"),
+    ):
+        database.query("DO 1", deadline)
+    assert deadline.remaining() > -Deadline.ANSWER_RESERVE_SECONDS
+
+
+class Trickle(socketserver.ThreadingTCPServer):
+    """A server that announces a long greeting and sends it a byte at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.stopping = threading.Event()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    class Handler(socketserver.BaseRequestHandler):
+        server: Trickle
+
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(b"\xff\xff\x00\x00")
+                while not self.server.stopping.wait(0.05):
+                    self.request.sendall(b"\x0a")
+
+
+def test_repeated_answer_is_not_taken_for_the_next_ones(cachao: Cachao) -> None:
+    """The answer that is repeated means settled; the next order is paid with a wrong amount."""
+    first, second = cachao.add_order(), cachao.add_order()
+    order = cachao.add_order()
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        deliver(event_for(first, payment="first"), database)
+        proxy.repeat_next_answer()
+        assert deliver(event_for(second, payment="second"), database).outcome is Outcome.SETTLED
+        connection = database._connection
+        assert connection is not None
+        wait_until(lambda: not connection.is_usable(), "the repeated answer came")
+
+        result = deliver(event_for(order, amount=order.amount - 100), database)
+
+    assert result.outcome is Outcome.ANOMALY
+    assert (cachao.status(order), cachao.settlements(order)) == ("pending", 0)
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < until, f"it never happened that {what}"
+
+
+FORK = """
+import json, os, sys
+from contextlib import closing
+from tests.support.cachao import Database, DatabaseSettings, Deadline, FixedCredentials
+
+host, port, name, user, password = sys.argv[1:]
+settings = DatabaseSettings(host=host, port=int(port), name=name, user=user, password=password,
+                            secret_arn=None, ca_file=None)
+with closing(Database(settings, FixedCredentials(user, password))) as database:
+    ask = lambda: database.query("SELECT CONNECTION_ID()", Deadline(30))[0][0]
+    before = ask()
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        os.write(writing, str(ask()).encode())
+        database.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(json.dumps([before, int(os.read(reading, 100)), ask()]))
+"""
+
+
+def test_connection_is_never_used_by_two_processes(cachao: Cachao) -> None:
+    """A fork connects anew, and ends without ending the session of the process it came from."""
+    server = cachao.server
+    run = subprocess.run(
+        [sys.executable, "-c", FORK, server.host, str(server.port), cachao.name, USER, PASSWORD],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    before, child, after = json.loads(run.stdout)
+    assert before == after != child
+
+
+def test_connection_that_the_server_ended_is_replaced_without_a_failure(cachao: Cachao) -> None:
+    pauses: list[float] = []
+    first, order = cachao.add_order(), cachao.add_order()
+    with closing(cachao.database(sleep=pauses.append)) as database:
+        deliver(event_for(first, payment="first"), database)
+        connection = database._connection
+        assert connection is not None
+        [[connection_id]] = database.query("SELECT CONNECTION_ID()", Deadline(30))
+        cachao.query(f"KILL {connection_id}")
+        wait_until(lambda: not connection.is_usable(), "the server's farewell came")
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    assert pauses == []

@@ -11,7 +11,10 @@ import pymysql
 import pytest
 
 from local.servers.delaying_proxy import DelayingProxy
+from settlement.adapters.database import FixedCredentials
+from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
+from settlement.errors import ConfigurationError, LedgerUnavailable
 from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from local.servers.mariadb import MariaDBServer
     from local.shop import Order
     from settlement.adapters.database import Database
-    from settlement.domain.clock import Deadline
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def assert_untouched(cachao: Cachao, order: Order) -> None:
     assert cachao.counters(order) == (0, 0)
 
 
-def inject_errors(cachao: Cachao, code: int, *, times: int = 1) -> None:
+def inject_errors(cachao: Cachao, code: int, *, times: int = 1, text: str = "injected") -> None:
     """Make the next inserts of a settlement give an error of the server, inside the transaction.
 
     The count is kept in an Aria table, which no rollback takes back.
@@ -51,7 +53,7 @@ def inject_errors(cachao: Cachao, code: int, *, times: int = 1) -> None:
     cachao.query(
         "CREATE OR REPLACE TRIGGER fault BEFORE INSERT ON settlements FOR EACH ROW BEGIN "
         "IF (SELECT left_over FROM faults) > 0 THEN UPDATE faults SET left_over = left_over - 1; "
-        f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'injected'; "
+        f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = '{text}'; "
         "END IF; END"
     )
 
@@ -183,7 +185,7 @@ def test_lock_wait_timeout_leaves_nothing_half_and_is_run_again(cachao: Cachao) 
 
 @pytest.mark.parametrize(
     "code",
-    [1213, 1205, 1020, 1317, 2006, 2013, 1927, 1053, 1040, 1203, 1243, 1290, 1836],
+    [1213, 1205, 1020, 1317, 2006, 2013, 1927, 1053, 1040, 1047, 1203, 1243, 1290, 1836],
 )
 def test_passing_error_inside_the_transaction_is_run_again(
     shared_server: MariaDBServer, code: int
@@ -311,7 +313,8 @@ def test_refused_password_is_a_retry_that_does_not_name_it(
 
     assert result.outcome is Outcome.RETRY
     assert str(result.error) == (
-        f"the database gave OperationalError 1045 at attempt {len(passwords[:2])}"
+        "the database gave OperationalError 1045 (ER_ACCESS_DENIED_ERROR) "
+        f"at attempt {len(passwords[:2])}"
     )
 
 
@@ -336,3 +339,79 @@ def fill_connections(cachao: Cachao) -> Iterator[pymysql.Connection[Any]]:
             )
         except pymysql.err.OperationalError:
             return
+
+
+def test_delivery_behind_a_table_change_that_waits_gives_up_in_time_and_says_why(
+    cachao: Cachao,
+) -> None:
+    """An ALTER that waits for a reader makes everyone after it wait for the table too."""
+    order = cachao.add_order()
+    with ExitStack() as stack:
+        reader = stack.enter_context(closing(cachao.connect()))
+        reader.begin()
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT * FROM ticket_orders")
+        change = stack.enter_context(closing(cachao.connect()))
+        altered = in_background(lambda: change.query("ALTER TABLE ticket_orders COMMENT = 'new'"))
+        cachao.wait_for_state("Waiting for table metadata lock")
+        database = stack.enter_context(closing(cachao.database()))
+        deadline = Deadline(3)
+
+        with pytest.raises(LedgerUnavailable) as failure:
+            database.query("UPDATE ticket_orders SET quantity = quantity", deadline)
+        assert "1205 (ER_LOCK_WAIT_TIMEOUT)" in str(failure.value)
+        result = deliver(event_for(order), database, seconds=3)
+
+        assert result.outcome is Outcome.RETRY
+        assert "1205 (ER_LOCK_WAIT_TIMEOUT)" in str(result.error)
+        reader.rollback()
+        altered()
+        # The server may have gone on with what we no longer waited for.
+        assert deliver(event_for(order), database).outcome in (Outcome.SETTLED, Outcome.DUPLICATE)
+    assert_settled_once(cachao, order)
+
+
+def test_statement_that_cannot_be_prepared_is_run_unprepared(broken: Cachao) -> None:
+    order, other = broken.add_order(), broken.add_order()
+    broken.query("SET GLOBAL max_prepared_stmt_count = 0")
+    with closing(broken.database()) as database:
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+        assert_settled_once(broken, order)
+        broken.query("SET GLOBAL max_prepared_stmt_count = 100")
+        assert deliver(event_for(other, payment="b"), database).outcome is Outcome.SETTLED
+        assert int(broken.query("SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'")[0][1]) > 0
+
+
+@pytest.mark.parametrize("code", [1644, 1062, 2013, 1205, 31999])
+def test_words_of_the_shops_trigger_are_shown_nowhere(
+    shared_server: MariaDBServer, code: int
+) -> None:
+    cachao = Cachao(shared_server)
+    with closing(cachao.database()) as database:
+        order = cachao.add_order()
+        inject_errors(cachao, code, times=1000, text="customer jane.doe@example.com")
+
+        result = deliver(event_for(order), database, seconds=2)
+
+        assert result.outcome in (Outcome.RETRY, Outcome.ANOMALY)
+        assert "jane" not in f"{result!r} {result.error!r} {result.error}"
+
+
+@pytest.mark.parametrize("password", ["pä€ss", "naïve", "a'b\\c\"d%s"])
+def test_password_of_any_characters_is_sent_as_it_is(cachao: Cachao, password: str) -> None:
+    order = cachao.add_order()
+    cachao.query("CREATE OR REPLACE USER any@'127.0.0.1' IDENTIFIED BY %s", password)
+    cachao.query(f"GRANT ALL ON {cachao.name}.* TO any@'127.0.0.1'")
+    credentials = FixedCredentials("any", password)
+    with closing(cachao.database(credentials=credentials)) as database:
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+
+
+def test_way_to_sign_in_that_needs_a_package_is_a_configuration_error(broken: Cachao) -> None:
+    broken.query("INSTALL SONAME 'auth_ed25519'")
+    broken.query("CREATE USER modern@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('p')")
+    with (
+        closing(broken.database(credentials=FixedCredentials("modern", "p"))) as database,
+        pytest.raises(ConfigurationError, match="'pynacl' package is required for ed25519"),
+    ):
+        database.query("DO 1", Deadline(5))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import migration_handler
+from settlement import bootstrap
 from settlement.adapters.migrations import (
     LOCK_NAME,
     Migration,
@@ -19,8 +23,11 @@ from settlement.adapters.migrations import (
 from settlement.domain.clock import Deadline
 from settlement.errors import LedgerUnavailable
 from tests.support.cachao import Cachao
+from tests.support.invocations import AnyContext
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local.servers.mariadb import MariaDBServer
 
 NAMES = ["0001_settlements", "0002_stripe_events", "0003_payment_anomalies"]
@@ -33,9 +40,12 @@ def bare(shared_server: MariaDBServer) -> Cachao:
 
 
 def run(
-    cachao: Cachao, migrations: list[Migration] | None = None, seconds: float = 60
+    cachao: Cachao,
+    migrations: list[Migration] | None = None,
+    seconds: float = 60,
+    read_timeout: float = math.inf,
 ) -> list[str]:
-    with closing(cachao.database()) as database:
+    with closing(cachao.database(read_timeout=read_timeout)) as database:
         return migrate(database, Deadline(seconds), migrations=migrations)
 
 
@@ -93,7 +103,7 @@ def test_database_ahead_of_the_code_is_left_alone(bare: Cachao) -> None:
 
 def test_lock_that_is_held_elsewhere_is_waited_for_and_named(bare: Cachao) -> None:
     with closing(bare.connect()) as other, other.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, 0)", (LOCK_NAME,))
+        cursor.execute(f"SELECT GET_LOCK({LOCK_NAME}, 0)")
 
         with pytest.raises(LedgerUnavailable, match="another run held the migrations' lock"):
             run(bare, seconds=1)
@@ -110,3 +120,92 @@ def test_every_migration_is_safe_to_run_again(bare: Cachao) -> None:
     for migration in read_migrations():
         bare.query(migration.statement)
         bare.query(migration.statement)
+
+
+def test_lock_is_waited_for_longer_than_a_delivery_waits_for_an_answer(
+    bare: Cachao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the handler, with the connection's patience shortened so that nobody has to wait."""
+    monkeypatch.setattr(bootstrap, "READ_TIMEOUT_SECONDS", 0.1)
+    settings = bare.settings()
+    for name in ("host", "port", "name", "user", "password"):
+        monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(settings, name)))
+    with closing(bare.connect()) as other, other.cursor() as cursor:
+        cursor.execute(f"SELECT GET_LOCK({LOCK_NAME}, 0)")
+        with ThreadPoolExecutor(1) as pool:
+            applied = pool.submit(migration_handler.handler, {}, AnyContext())
+            bare.wait_for_state("User lock")
+            time.sleep(0.3)  # there is no event for a time-out that does not come
+            cursor.execute("DO RELEASE_ALL_LOCKS()")
+
+            assert applied.result()["applied"] == NAMES
+
+
+def test_lock_of_another_schema_is_not_waited_for(bare: Cachao, cachao: Cachao) -> None:
+    with closing(cachao.connect()) as other, other.cursor() as cursor:
+        cursor.execute(f"SELECT GET_LOCK({LOCK_NAME}, 0)")
+
+        assert run(bare, seconds=5) == NAMES
+
+
+def test_nothing_is_changed_once_the_lock_is_lost(bare: Cachao) -> None:
+    first, second, third = read_migrations()
+    loses_it = replace(second, statement="DO RELEASE_ALL_LOCKS()")
+    with pytest.raises(LedgerUnavailable, match="the migrations' lock was lost"):
+        run(bare, [first, loses_it, third])
+
+    assert bare.query("SHOW TABLES LIKE 'payment_anomalies'") == []
+
+
+def test_connection_that_holds_the_lock_is_never_replaced(bare: Cachao) -> None:
+    first, second, third = read_migrations()
+    killed = replace(second, statement="KILL CONNECTION_ID()")
+    with pytest.raises(LedgerUnavailable, match=r"1317|1927|2013"):
+        run(bare, [first, killed, third])
+
+    with closing(bare.database()) as database, database.session(Deadline(30)) as session:
+        [[connection_id]] = session.query("SELECT CONNECTION_ID()")
+        bare.query(f"KILL {connection_id}")
+        with pytest.raises(LedgerUnavailable):
+            session.query("DO 1")
+        with pytest.raises(LedgerUnavailable, match="connection to the database was lost"):
+            session.query("DO 1")
+
+
+def test_statement_that_outlasts_the_time_is_undone_by_the_server(bare: Cachao) -> None:
+    slow = Migration(1, "slow", "CREATE TABLE slow AS SELECT SLEEP(600) AS s")
+    deadline = Deadline(4)
+    with (
+        closing(bare.database(read_timeout=math.inf)) as database,
+        pytest.raises(LedgerUnavailable, match="1969"),
+    ):
+        migrate(database, deadline, migrations=[slow])
+
+    assert deadline.remaining() > 0
+    assert bare.query("SHOW TABLES LIKE 'slow'") == []
+    assert bare.query("SELECT * FROM settlement_migrations") == []
+
+
+FOREIGN = [
+    "CREATE TABLE stripe_events (id INT PRIMARY KEY)",
+    "CREATE TABLE settlements AS SELECT * FROM (SELECT 1 AS order_id) AS a",
+    lambda: read_migrations()[0].statement.split(", PRIMARY KEY")[0] + ") ENGINE = InnoDB",
+    lambda: read_migrations()[0].statement.replace("InnoDB", "Aria"),
+]
+
+
+@pytest.mark.parametrize("statement", FOREIGN, ids=["shop's", "other", "no keys", "Aria"])
+def test_table_that_is_not_ours_stops_the_deployment_and_stays_as_it_is(
+    bare: Cachao, statement: str | Callable[[], str]
+) -> None:
+    bare.query(statement if isinstance(statement, str) else statement())
+    [table] = {"settlements", "stripe_events"} & {row[0] for row in bare.query("SHOW TABLES")}
+    before = bare.query(f"SHOW CREATE TABLE {table}")
+    for _ in range(2):
+        with pytest.raises(MigrationError, match=f"there is a table {table} in this schema"):
+            run(bare)
+
+    assert bare.query(f"SHOW CREATE TABLE {table}") == before
+    assert bare.query("SHOW TABLES LIKE '%probe'") == []
+    bare.query(f"RENAME TABLE {table} TO the_shops_{table}")
+    assert NAMES[2] in run(bare)

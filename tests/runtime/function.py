@@ -53,7 +53,7 @@ class Function:
             self.process = subprocess.Popen(
                 [PYTHON, "-m", "awslambdaric", self._handler],
                 cwd=self._task_root,
-                env={**self._configuration, **self._lambdas_own()},
+                env={**self._lambdas_own(), **self._configuration},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -15,7 +15,12 @@ import pymysql
 from local.servers.mariadb import MariaDBServer
 from local.shop import Order, Shop
 from local.waiting import wait_for
-from settlement.adapters.database import Credentials, Database, FixedCredentials
+from settlement.adapters.database import (
+    READ_TIMEOUT_SECONDS,
+    Credentials,
+    Database,
+    FixedCredentials,
+)
 from settlement.adapters.ledger import MariaDBLedger
 from settlement.adapters.migrations import migrate
 from settlement.configuration import DatabaseSettings, read_database_settings
@@ -61,6 +66,7 @@ class Cachao(Shop):
         credentials: Credentials | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> Database:
         """What a function holds: a connection of the service's user, made when first asked."""
         return Database(
@@ -68,6 +74,7 @@ class Cachao(Shop):
             credentials or FixedCredentials(USER, PASSWORD),
             sleep=sleep,
             monotonic=monotonic,
+            read_timeout=read_timeout,
         )
 
     def clear(self, also: Sequence[str] = _OURS) -> None:
@@ -90,6 +97,11 @@ class Cachao(Shop):
             *(USER, self.name),
         )
         return [int(number) for (number,) in ids]
+
+    def wait_for_state(self, state: str) -> None:
+        """Return once a connection is in this state of SHOW PROCESSLIST."""
+        count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = %s"
+        wait_for(lambda: self.value(count, state) or None, f"a connection in the state {state!r}")
 
     def status(self, order: Order) -> str:
         return self.state(order).status

@@ -11,7 +11,7 @@ import pytest
 
 import eventbridge_handler
 from settlement import bootstrap
-from settlement.adapters import secrets
+from settlement.adapters import connection, secrets
 from settlement.domain.outcomes import AnomalyKind, Outcome, Route, Verdict
 from settlement.errors import (
     ConfigurationError,
@@ -188,11 +188,11 @@ def logins(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Who asked to be connected to the database, which refuses."""
     logins: list[tuple[str, str]] = []
 
-    def connect(*, user: str, password: str, **_: object) -> None:
-        logins.append((user, password))
+    def connect(*, user: str, password: bytes, **_: object) -> None:
+        logins.append((user, password.decode()))
         raise pymysql.OperationalError(1049, "Unknown database")
 
-    monkeypatch.setattr(pymysql, "connect", connect)
+    monkeypatch.setattr(connection, "Connection", connect)
     return logins
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import traceback
 from contextlib import contextmanager
@@ -236,3 +237,14 @@ def test_the_arn_tells_where_to_ask(
     arn = f"arn:{partition}:secretsmanager:{region}:123456789012:secret:any-AbCdEf"
     assert get_secret_value(arn, plenty_of_time()) == {}
     assert asked == [f"https://{host}/"]
+
+
+def test_the_signed_request_is_not_logged_at_any_level(
+    server: SecretsManagerServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under Lambda's log level DEBUG, which is the root logger's."""
+    for name in ("botocore", "urllib3"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    with caplog.at_level(logging.DEBUG):
+        get_secret_value(ARN, plenty_of_time())
+    assert caplog.text == ""

@@ -13,7 +13,7 @@ from settlement.adapters.secrets import SecretsManagerSecret
 from settlement.adapters.signatures import (
     FixedSigningSecrets,
     SignatureVerifier,
-    StoredSigningSecrets,
+    signing_secrets_of,
 )
 from settlement.errors import ConfigurationError, RejectedDelivery
 from tests.support.events import PAID, body_of, load, signature_header
@@ -196,10 +196,10 @@ class Store:
         return self.value
 
     def verifier(self) -> SignatureVerifier:
-        secret = SecretsManagerSecret("arn", fetch=self.fetch, monotonic=lambda: self.seconds)
-        return SignatureVerifier(
-            StoredSigningSecrets(secret), tolerance=timedelta(seconds=300), clock=lambda: NOW
+        secret = SecretsManagerSecret(
+            "arn", signing_secrets_of, fetch=self.fetch, monotonic=lambda: self.seconds
         )
+        return SignatureVerifier(secret, tolerance=timedelta(seconds=300), clock=lambda: NOW)
 
 
 def accepts(verifier: SignatureVerifier, *secrets: str) -> bool:
@@ -261,5 +261,5 @@ def test_a_stale_timestamp_is_refused_before_any_secret_is_read() -> None:
 def test_a_stored_secret_without_a_webhook_secret_is_a_configuration_error(
     value: dict[str, object],
 ) -> None:
-    with pytest.raises(ConfigurationError, match="holds no webhook_secret"):
+    with pytest.raises(ConfigurationError, match="the secret arn: the key 'webhook_secret'"):
         accepts(Store(**value).verifier(), "whsec_1")

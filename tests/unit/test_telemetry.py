@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from settlement.adapters.telemetry import OUTCOME_METRICS, anomaly_metric
-from settlement.bootstrap import telemetry
-from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route
+from settlement import bootstrap
+from settlement.adapters.telemetry import OUTCOME_METRICS, Telemetry, anomaly_metric
+from settlement.bootstrap import deliver, telemetry
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route, Verdict
 from settlement.errors import LedgerUnavailable
+from tests.support.events import any_paid_event
 from tests.support.invocations import NOW, AnyContext
 
 if TYPE_CHECKING:
@@ -182,3 +184,43 @@ def test_only_a_settlement_has_a_lag(report: Report, outcome: Outcome) -> None:
 def test_one_delivery_does_not_count_in_the_next(report: Report) -> None:
     report(outcome=Outcome.ANOMALY, anomaly=AnomalyKind.LATE_PAYMENT)
     assert report(outcome=Outcome.DUPLICATE).outcome_metrics() == {"Duplicate"}
+
+
+@pytest.mark.parametrize("broken", ["_log", "_count"])
+def test_a_delivery_that_could_not_be_reported_keeps_its_outcome(
+    report: Report,
+    settle_with: Callable[..., object],
+    process: Process,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BrokenPipeError("marker")
+
+    event = any_paid_event(order_id=42)
+    settle_with(Verdict(Outcome.SETTLED))
+    with monkeypatch.context() as patch:
+        patch.setattr(Telemetry, broken, fail)
+        result = process.run(
+            deliver, lambda _deadline: event, route=Route.EVENTBRIDGE, context=AnyContext()
+        )
+    assert (result.outcome, result.error) == (Outcome.SETTLED, None)
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "delivery settled, but it could not be reported: BrokenPipeError" in record.message
+    assert f"(event {event['id']}, order 42, " in record.message
+    assert "marker" not in caplog.text
+    process.output()
+    assert report(outcome=Outcome.DUPLICATE).outcome_metrics() == {"Duplicate"}
+
+
+def test_a_process_without_telemetry_still_settles(
+    settle_with: Callable[..., object], process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "telemetry", lambda: 1 // 0)
+    settle_with(Verdict(Outcome.SETTLED))
+    event = any_paid_event()
+    result = process.run(
+        deliver, lambda _deadline: event, route=Route.EVENTBRIDGE, context=AnyContext()
+    )
+    assert result.outcome is Outcome.SETTLED

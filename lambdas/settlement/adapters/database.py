@@ -7,51 +7,41 @@ answer meant a commit never has to be known.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pymysql
 from pymysql.constants import CR, ER
 
+from settlement.adapters.connection import connect
 from settlement.errors import ConfigurationError, LedgerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from settlement.adapters.secrets import Secret
+    from settlement.adapters.connection import Connection
     from settlement.configuration import DatabaseSettings
     from settlement.domain.clock import Deadline
 
 Row = tuple[Any, ...]
 
-CONNECT_TIMEOUT_SECONDS = 3.0
 READ_TIMEOUT_SECONDS = 10.0
 """Longer than a transaction can wait for its locks: LOCK_WAIT_SECONDS for each of four rows."""
-LOCK_WAIT_SECONDS = 2
-"""MariaDB's default of 50 s is longer than API Gateway waits for an answer (29 s)."""
 MAX_IDLE_SECONDS = 300.0
 """Below the 350 s after which a load balancer or NAT forgets a connection without a word."""
 MAX_ATTEMPTS = 6
 BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 1.0
-LEAST_USEFUL_SECONDS = 0.1
+MIN_USEFUL_SECONDS = 0.1
 """Nothing is started with less than this left: it could not answer."""
 
-SESSION = (
-    "SET SESSION tx_isolation = 'READ-COMMITTED', "
-    "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    "time_zone = '+00:00', "
-    f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
-    # A function that freezes inside a transaction must not hold the order for longer.
-    "idle_write_transaction_timeout = 10"
-)
-
-
+ER_MAX_PREPARED_STMT_COUNT_REACHED = 1461
 ER_SIGNAL_EXCEPTION = 1644
 ER_READ_ONLY_MODE = 1836
 ER_CONNECTION_KILLED = 1927
@@ -75,6 +65,7 @@ _REMEDIES: Mapping[int, Remedy] = {
     CR.CR_CONN_HOST_ERROR: Remedy.RECONNECT,
     CR.CR_SERVER_GONE_ERROR: Remedy.RECONNECT,
     CR.CR_SERVER_LOST: Remedy.RECONNECT,
+    CR.CR_COMMANDS_OUT_OF_SYNC: Remedy.RECONNECT,
     ER_CONNECTION_KILLED: Remedy.RECONNECT,
     ER.SERVER_SHUTDOWN: Remedy.RECONNECT,
     ER.CON_COUNT_ERROR: Remedy.RECONNECT,
@@ -83,6 +74,7 @@ _REMEDIES: Mapping[int, Remedy] = {
     # After a failover the connection lives on and its server is read-only.
     ER.OPTION_PREVENTS_STATEMENT: Remedy.RECONNECT,
     ER_READ_ONLY_MODE: Remedy.RECONNECT,
+    ER.UNKNOWN_COM_ERROR: Remedy.RECONNECT,  # Galera: the node has left its cluster
     # A proxy between us and the server has put another connection behind ours.
     ER.UNKNOWN_STMT_HANDLER: Remedy.RECONNECT,
     ER.ACCESS_DENIED_ERROR: Remedy.NEW_CREDENTIALS,
@@ -103,10 +95,14 @@ class Statement:
             names.append(match[1])
             return "?"
 
-        self.name = path.stem
         self.text = re.sub(r"%\((\w+)\)s", place, read_sql(path))
-        self.prepare = f"PREPARE {self.name} FROM %(text)s"
-        self.execute = f"EXECUTE {self.name} USING " + ", ".join(f"%({name})s" for name in names)
+        # Behind a proxy that shares connections, another version of this code may have prepared its
+        # own text under the file's name.
+        self.name = f"{path.stem}_{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+        using = " USING " + ", ".join(f"%({name})s" for name in names)
+        self.prepare = f"PREPARE {self.name} FROM %(statement_text)s"
+        self.execute = f"EXECUTE {self.name}{using}"
+        self.execute_unprepared = f"EXECUTE IMMEDIATE %(statement_text)s{using}"
 
 
 def read_sql(path: Path) -> str:
@@ -116,7 +112,7 @@ def read_sql(path: Path) -> str:
 
 
 class Credentials(Protocol):
-    """Who we are to the database."""
+    """Who we are to the database: a :class:`~settlement.adapters.secrets.Secret`, or fixed."""
 
     def read(self, deadline: Deadline) -> tuple[str, str]:
         """User and password."""
@@ -140,28 +136,22 @@ class FixedCredentials:
         return None
 
 
-class StoredCredentials:
-    """A secret with ``username`` and ``password``, as RDS keeps and rotates it."""
+def credentials_of(value: Mapping[str, Any], *, user: str | None) -> tuple[str, str]:
+    """User and password of a database secret as RDS keeps and rotates it.
 
-    def __init__(self, secret: Secret, *, user: str | None) -> None:
-        self._secret = secret
-        self._user = user
+    Args:
+        value: The secret, with ``password`` and, unless ``user`` is given, ``username``.
+        user: Used where the secret names none; alternating rotation changes the secret's.
 
-    def read(self, deadline: Deadline) -> tuple[str, str]:
-        """See :class:`Credentials`."""
-        return self._take(self._secret.read(deadline))
-
-    def read_again(self, deadline: Deadline) -> tuple[str, str] | None:
-        """See :class:`Credentials`."""
-        value = self._secret.read_again(deadline)
-        return None if value is None else self._take(value)
-
-    def _take(self, value: Mapping[str, Any]) -> tuple[str, str]:
-        # The secret's user first: rotation with alternating users changes it.
-        user, password = value.get("username", self._user), value.get("password")
-        if not isinstance(user, str) or not isinstance(password, str) or not user:
-            raise ConfigurationError("the database secret must hold username and password")
-        return user, password
+    Raises:
+        ConfigurationError: naming the key that is missing or no text.
+    """
+    name, password = value.get("username", user), value.get("password")
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError("the key 'username' must hold the name of the database's user")
+    if not isinstance(password, str):
+        raise ConfigurationError("the key 'password' must hold the password of the database's user")
+    return name, password
 
 
 class Database:
@@ -172,16 +162,25 @@ class Database:
         settings: DatabaseSettings,
         credentials: Credentials,
         *,
+        read_timeout: float = READ_TIMEOUT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """
+        Args:
+            settings: Where the database is.
+            credentials: Read when a connection is made.
+            read_timeout: Seconds to wait for one answer, within the deadline; infinite for DDL.
+            monotonic: The clock of idle connections.
+            sleep: Pauses between attempts.
+        """
         self._settings = settings
         self._credentials = credentials
+        self._read_timeout = read_timeout
         self._monotonic = monotonic
         self._sleep = sleep
-        self._connection: pymysql.Connection[Any] | None = None
+        self._connection: Connection | None = None
         self._prepared: set[str] = set()
-        self._read_timeout = READ_TIMEOUT_SECONDS
         self._last_used = 0.0
 
     def run(
@@ -198,11 +197,13 @@ class Database:
             RetryableError: the credentials could not be read.
         """
         refused = False
+        failures: dict[str, None] = {}
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 return self._attempt(statement, parameters, deadline)
             except pymysql.Error as error:
-                remedy, failure = _remedy(error), _describe(error)
+                remedy = _remedy(error)
+                failures[_describe(error, ours=statement.text)] = None
                 self._recover(remedy)
             if remedy is Remedy.NONE or attempt == MAX_ATTEMPTS:
                 break
@@ -212,10 +213,12 @@ class Database:
                 refused = True
                 continue
             pause = random.uniform(0, _backoff(attempt))  # noqa: S311 - jitter
-            if deadline.remaining() - pause < LEAST_USEFUL_SECONDS:
+            if deadline.remaining() - pause < MIN_USEFUL_SECONDS:
                 break
             self._sleep(pause)
-        raise LedgerUnavailable(f"the database gave {failure} at attempt {attempt}")
+        # All of them: the last may only be the deadline's, the first says what was waited for.
+        said = ", then ".join(failures)
+        raise LedgerUnavailable(f"the database gave {said} at attempt {attempt}")
 
     def query(
         self, statement: str, deadline: Deadline, parameters: Mapping[str, object] | None = None
@@ -228,8 +231,25 @@ class Database:
         try:
             return self._execute(self._connected(deadline), statement, parameters)
         except pymysql.Error as error:
+            failure = _describe(error, ours=statement)
             self.close()
-            raise LedgerUnavailable(f"the database gave {_describe(error)}") from error
+        raise LedgerUnavailable(f"the database gave {failure}")
+
+    @contextmanager
+    def session(self, deadline: Deadline) -> Iterator[Session]:
+        """One connection that is never replaced, for what ends with it, as a lock does.
+
+        Raises:
+            LedgerUnavailable: the database refused the connection.
+        """
+        try:
+            connection = self._connected(deadline)
+        except pymysql.Error as error:
+            raise LedgerUnavailable(f"the database gave {_describe(error)}") from None
+        try:
+            yield Session(self, connection)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Drop the connection. The server rolls back whatever was open on it."""
@@ -242,16 +262,28 @@ class Database:
         self, statement: Statement, parameters: Mapping[str, object], deadline: Deadline
     ) -> Row | None:
         connection = self._connected(deadline)
-        if statement.name not in self._prepared:
-            self._execute(connection, statement.prepare, {"text": statement.text})
-            self._prepared.add(statement.name)
-        rows = self._execute(connection, statement.execute, parameters)
+        execute = statement.execute
+        if statement.name not in self._prepared and not self._prepare(connection, statement):
+            execute = statement.execute_unprepared
+            parameters = {**parameters, "statement_text": statement.text}
+        rows = self._execute(connection, execute, parameters)
         self._last_used = self._monotonic()
         return rows[0] if rows else None
 
+    def _prepare(self, connection: Connection, statement: Statement) -> bool:
+        """Prepare it on this connection; False while all clients together may prepare no more."""
+        try:
+            self._execute(connection, statement.prepare, {"statement_text": statement.text})
+        except pymysql.Error as error:
+            if _code(error) != ER_MAX_PREPARED_STMT_COUNT_REACHED:
+                raise
+            return False
+        self._prepared.add(statement.name)
+        return True
+
     def _execute(
         self,
-        connection: pymysql.Connection[Any],
+        connection: Connection,
         statement: str,
         parameters: Mapping[str, object] | None,
     ) -> Sequence[Row]:
@@ -266,38 +298,21 @@ class Database:
             self.close()  # an answer may still be on its way: never read it as the next one's
             raise
 
-    def _connected(self, deadline: Deadline) -> pymysql.Connection[Any]:
-        remaining = deadline.remaining()
-        if remaining < LEAST_USEFUL_SECONDS:
+    def _connected(self, deadline: Deadline) -> Connection:
+        if deadline.remaining() < MIN_USEFUL_SECONDS:
             raise LedgerUnavailable("no time was left to ask the database")
         idle = self._monotonic() - self._last_used
-        if idle > MAX_IDLE_SECONDS or self._read_timeout > remaining:
+        if self._connection and (idle > MAX_IDLE_SECONDS or not self._connection.is_usable()):
             self.close()
         if self._connection is None:
-            self._connection = self._connect(deadline)
+            credentials = self._credentials.read(deadline)
+            self._connection = connect(
+                self._settings, credentials, deadline, read_timeout=self._read_timeout
+            )
             self._prepared.clear()
             self._last_used = self._monotonic()
+        self._connection.deadline = deadline
         return self._connection
-
-    def _connect(self, deadline: Deadline) -> pymysql.Connection[Any]:
-        settings = self._settings
-        user, password = self._credentials.read(deadline)
-        remaining = max(deadline.remaining(), LEAST_USEFUL_SECONDS)
-        self._read_timeout = min(READ_TIMEOUT_SECONDS, remaining / 2)
-        return pymysql.connect(
-            host=settings.host,
-            port=settings.port,
-            database=settings.name,
-            user=user,
-            password=password,
-            charset="utf8mb4",
-            autocommit=True,
-            init_command=SESSION,
-            connect_timeout=min(CONNECT_TIMEOUT_SECONDS, remaining / 4),
-            read_timeout=self._read_timeout,
-            write_timeout=self._read_timeout,
-            **_tls(settings.ca_file),
-        )
 
     def _recover(self, remedy: Remedy) -> None:
         """Leave no transaction open: a statement that was rolled back alone may have left one."""
@@ -310,10 +325,28 @@ class Database:
             self.close()
 
 
-def _tls(ca_file: Path | None) -> dict[str, Any]:
-    if ca_file is None:
-        return {"ssl_disabled": True}
-    return {"ssl_ca": str(ca_file), "ssl_verify_cert": True, "ssl_verify_identity": True}
+class Session:
+    """What :meth:`Database.session` gives."""
+
+    def __init__(self, database: Database, connection: Connection) -> None:
+        self._database = database
+        self._connection = connection
+
+    def query(
+        self, statement: str, parameters: Mapping[str, object] | None = None
+    ) -> Sequence[Row]:
+        """Run one statement once and return all rows.
+
+        Raises:
+            LedgerUnavailable: with the database's error, or because the connection was lost.
+        """
+        if not self._connection.is_usable():
+            raise LedgerUnavailable("the connection to the database was lost")
+        try:
+            return self._database._execute(self._connection, statement, parameters)  # noqa: SLF001
+        except pymysql.Error as error:
+            failure = _describe(error, ours=statement)
+        raise LedgerUnavailable(f"the database gave {failure}")
 
 
 def _backoff(attempt: int) -> float:
@@ -333,9 +366,25 @@ def _code(error: pymysql.Error) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _describe(error: pymysql.Error) -> str:
-    """Number and kind, and the text where the server's own words cannot hold a customer's data."""
-    code = _code(error)
+def _describe(error: pymysql.Error, *, ours: str = "") -> str:
+    """Kind, number, the number's name, and the cause of what never reached the server.
+
+    The server's words are repeated only where they stand in the statement itself: others may quote
+    a row, and a shop's trigger may say anything, under any number.
+    """
+    code, cause = _code(error), error.__cause__ or error.__context__
     text = error.args[1] if len(error.args) > 1 else ""
-    is_ours = CR.CR_ERROR_FIRST <= code <= CR.CR_ERROR_LAST or code == ER_SIGNAL_EXCEPTION
-    return f"{type(error).__name__} {code}" + (f" ({text})" if is_ours and text else "")
+    words = [text] if text and f"'{text}'" in ours else [_name(code)]
+    if isinstance(cause, OSError):
+        # OpenSSL's reason, e.g. CERTIFICATE_VERIFY_FAILED, and what it could not verify.
+        tls = [getattr(cause, name, None) for name in ("reason", "verify_message")]
+        words += [type(cause).__name__, *filter(None, tls)]
+    said = ", ".join(filter(None, words))
+    return f"{type(error).__name__} {code}" + (f" ({said})" if said else "")
+
+
+def _name(code: int) -> str:
+    """The name that the server's documentation lists the number under, e.g. ER_DUP_ENTRY."""
+    names = {value: f"ER_{name}" for name, value in vars(ER).items() if isinstance(value, int)}
+    names |= {value: name for name, value in vars(CR).items() if isinstance(value, int)}
+    return names.get(code, "")

@@ -8,11 +8,12 @@ do the same and costs a cold start twice as much: it loads every service's model
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from settlement.errors import SecretUnavailable
+from settlement.errors import ConfigurationError, SecretUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,53 +25,81 @@ TIMEOUT_SECONDS = 3.0
 BACKOFF_SECONDS = 0.2
 
 
-class Secret(Protocol):
-    """A JSON secret that may be rotated while it is in use."""
-
-    def read(self, deadline: Deadline) -> Mapping[str, Any]:
-        """The value, from the cache where it has been read before."""
-
-    def read_again(self, deadline: Deadline) -> Mapping[str, Any] | None:
-        """The value as it stands now; ``None`` where it was read too short a time ago."""
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class SecretsManagerSecret:
-    """One secret by ARN, fetched on first use and kept for the life of the process."""
+class Secret(Protocol[T_co]):
+    """What is made of a JSON secret that may be rotated while it is in use."""
+
+    def read(self, deadline: Deadline) -> T_co:
+        """What it holds, from the cache where it has been read a short time ago."""
+
+    def read_again(self, deadline: Deadline) -> T_co | None:
+        """What it holds now; ``None`` where it was read too short a time ago."""
+
+
+class SecretsManagerSecret(Generic[T]):
+    """One secret by ARN, fetched on first use and kept for a few minutes.
+
+    What cannot be used is never kept: once the secret is put right, the next delivery works.
+    """
 
     MIN_AGE_SECONDS = 10.0
     """Between two reads forced by a refusal, so that forged signatures cannot become calls."""
+    MAX_AGE_SECONDS = 300.0
+    """After which a secret that was revoked is no longer accepted, however busy the process is."""
 
     def __init__(
         self,
         arn: str,
+        parse: Callable[[Mapping[str, Any]], T],
         *,
         fetch: Callable[[str, Deadline], Mapping[str, Any]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """
+        Args:
+            arn: Of the secret.
+            parse: Makes of the JSON object what is used; raises a ``ConfigurationError`` that names
+                the key, never the value.
+            fetch: Reads the JSON object; by default from Secrets Manager.
+            monotonic: The clock of the value's age.
+        """
         self._arn = arn
+        self._parse = parse
         self._fetch = fetch or get_secret_value
         self._monotonic = monotonic
-        self._value: Mapping[str, Any] | None = None
-        self._read_at = 0.0
+        self._value: T | None = None
+        self._read_at = self._tried_at = 0.0
 
-    def read(self, deadline: Deadline) -> Mapping[str, Any]:
+    def read(self, deadline: Deadline) -> T:
         """See :class:`Secret`.
 
         Raises:
             SecretUnavailable: Secrets Manager gave no JSON object before the deadline.
+            ConfigurationError: naming the secret and the key whose value cannot be used.
         """
-        if self._value is None:
-            self._value = self._fetch(self._arn, deadline)
-            self._read_at = self._monotonic()
+        age = self._monotonic() - self._read_at
+        if self._value is None or age >= self.MAX_AGE_SECONDS:
+            return self._refresh(deadline)
         return self._value
 
-    def read_again(self, deadline: Deadline) -> Mapping[str, Any] | None:
+    def read_again(self, deadline: Deadline) -> T | None:
         """See :class:`Secret`; raises as :meth:`read` does, and keeps the old value then."""
-        if self._value is not None and self._monotonic() - self._read_at < self.MIN_AGE_SECONDS:
+        distance = self._monotonic() - self._tried_at
+        if self._value is not None and distance < self.MIN_AGE_SECONDS:
             return None
-        self._read_at = self._monotonic()
-        self._value = self._fetch(self._arn, deadline)
-        return self._value
+        return self._refresh(deadline)
+
+    def _refresh(self, deadline: Deadline) -> T:
+        self._tried_at = started = self._monotonic()
+        try:
+            value = self._parse(self._fetch(self._arn, deadline))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the secret {self._arn}: {error}") from None
+        self._value, self._read_at = value, started
+        return value
 
 
 def get_secret_value(arn: str, deadline: Deadline) -> Mapping[str, Any]:
@@ -107,6 +136,8 @@ def _post(arn: str, deadline: Deadline) -> tuple[int, bytes]:
     from botocore.credentials import Credentials
     from botocore.httpsession import URLLib3Session
 
+    for name in ("botocore", "urllib3"):  # at DEBUG they write the signed request: replayable
+        logging.getLogger(name).setLevel(logging.INFO)
     timeout = min(TIMEOUT_SECONDS, deadline.remaining())
     if timeout <= 0:
         raise SecretUnavailable(f"no time was left to read {arn}")

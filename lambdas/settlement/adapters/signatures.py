@@ -7,7 +7,7 @@ signatures manually" (Stripe documentation).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stripe import SignatureVerificationError, WebhookSignature
 
@@ -16,23 +16,22 @@ from settlement.domain.clock import utc_now
 from settlement.errors import ConfigurationError, RejectedDelivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
 
-    from settlement.adapters.secrets import Secret
     from settlement.domain.clock import Deadline
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 class SigningSecrets(Protocol):
-    """The endpoint's secrets: two while one is being rolled."""
+    """The endpoint's secrets, two while one is being rolled: stored, or fixed."""
 
     def read(self, deadline: Deadline) -> Iterable[str]:
         """The secrets to try."""
 
-    def read_again(self, deadline: Deadline) -> Iterable[str]:
-        """Those to try once none of the former matched; nothing where they cannot have changed."""
+    def read_again(self, deadline: Deadline) -> Iterable[str] | None:
+        """Those to try once none of the former matched; ``None`` where they cannot have changed."""
 
 
 class FixedSigningSecrets:
@@ -45,32 +44,22 @@ class FixedSigningSecrets:
         """See :class:`SigningSecrets`."""
         return self._secrets
 
-    def read_again(self, deadline: Deadline) -> Iterable[str]:  # noqa: ARG002
+    def read_again(self, deadline: Deadline) -> Iterable[str] | None:  # noqa: ARG002
         """See :class:`SigningSecrets`."""
-        return ()
+        return None
 
 
-class StoredSigningSecrets:
-    """Secrets in Secrets Manager, under ``webhook_secret``: one, or several comma-separated."""
+def signing_secrets_of(value: Mapping[str, Any]) -> tuple[str, ...]:
+    """The signing secrets of Stripe's secret: under ``webhook_secret`` one, or several with commas.
 
-    def __init__(self, secret: Secret) -> None:
-        self._secret = secret
-
-    def read(self, deadline: Deadline) -> Iterable[str]:
-        """See :class:`SigningSecrets`."""
-        return self._split(self._secret.read(deadline).get("webhook_secret"))
-
-    def read_again(self, deadline: Deadline) -> Iterable[str]:
-        """See :class:`SigningSecrets`."""
-        value = self._secret.read_again(deadline)
-        return () if value is None else self._split(value.get("webhook_secret"))
-
-    @staticmethod
-    def _split(value: object) -> tuple[str, ...]:
-        secrets = split_secrets(value) if isinstance(value, str) else ()
-        if not secrets:
-            raise ConfigurationError("the Stripe secret holds no webhook_secret")
-        return secrets
+    Raises:
+        ConfigurationError: naming the key, where it holds none.
+    """
+    text = value.get("webhook_secret")
+    secrets = split_secrets(text) if isinstance(text, str) else ()
+    if not secrets:
+        raise ConfigurationError("the key 'webhook_secret' must hold the endpoint's signing secret")
+    return secrets
 
 
 class SignatureVerifier:
@@ -107,7 +96,7 @@ class SignatureVerifier:
         self._check_timestamp(header)
         if not (
             _any_matches(text, header, self._secrets.read(deadline))
-            or _any_matches(text, header, self._secrets.read_again(deadline))
+            or _any_matches(text, header, self._secrets.read_again(deadline) or ())
         ):
             raise RejectedDelivery("no signing secret matches the signature")
         return text

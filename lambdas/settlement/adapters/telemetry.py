@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from settlement.domain.clock import LambdaContext
     from settlement.domain.outcomes import AnomalyKind, Result, Route
+    from settlement.errors import UnexpectedFailure
 
 DEFAULT_NAMESPACE = "StripeSettlement"
 DEFAULT_SERVICE = "stripe-settlement"
@@ -53,6 +54,21 @@ def anomaly_metric(kind: AnomalyKind) -> str:
     return "Anomaly" + kind.value.title().replace("_", "")
 
 
+def report_failed(result: Result, failure: UnexpectedFailure) -> None:
+    """Say in the plainest way that a delivery could not be reported, and what came of it.
+
+    Through Python's own logging, which never raises: Powertools is what has just failed.
+    """
+    logging.getLogger(__name__).error(
+        "delivery %s, but it could not be reported: %s (event %s, order %s, session %s)",
+        result.outcome.value,
+        failure,
+        result.event_id,
+        result.order_id,
+        result.session_id,
+    )
+
+
 class Telemetry:
     """Reports each delivery once: one log line, one set of metrics."""
 
@@ -71,7 +87,16 @@ class Telemetry:
         duration_ms: float,
         context: LambdaContext,
     ) -> None:
-        """Log the result and flush its metrics."""
+        """Log the result and flush its metrics. What fails here counts in no later delivery."""
+        try:
+            self._count(result, received_at=received_at, duration_ms=duration_ms)
+            self._log(result, route=route, duration_ms=duration_ms, context=context)
+        finally:
+            self._metrics.clear_metrics()
+
+    def _log(
+        self, result: Result, *, route: Route, duration_ms: float, context: LambdaContext
+    ) -> None:
         log = getattr(self.logger, _LEVELS.get(result.outcome, "info"))
         log(
             f"delivery {result.outcome.value}",
@@ -89,6 +114,8 @@ class Telemetry:
                 "function_request_id": getattr(context, "aws_request_id", None),
             },
         )
+
+    def _count(self, result: Result, *, received_at: datetime, duration_ms: float) -> None:
         self._metrics.add_metric(OUTCOME_METRICS[result.outcome], MetricUnit.Count, 1)
         self._metrics.add_metric("SettlementDuration", MetricUnit.Milliseconds, duration_ms)
         if result.anomaly:
