@@ -1,5 +1,5 @@
-"""The operator's command line: `python -m stripe_settlement_cli --help`.
+"""The operator's command line: `stripe-settlement --help`.
 
 It needs boto3 and rich, which an application that only synthesises does without:
-`pip install 'stripe-settlement[operations]'`. Nothing here is imported by the constructs.
+`pip install 'stripe-settlement[cli]'`. It imports neither the constructs nor the CDK.
 """

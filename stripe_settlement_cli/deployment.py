@@ -5,18 +5,12 @@ it, or because a rule that invokes one leaves there what it cannot deliver. So i
 that uses the construct, whatever else is in that stack.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from stripe_settlement_cli.clients import error_code, is_denied
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from stripe_settlement_cli.clients import Client
-    from stripe_settlement_cli.messages import WaitingEvent
+from stripe_settlement_cli.aws import Client, error_code, is_denied
+from stripe_settlement_cli.queue_consumer import WaitingEvent
 
 HANDLERS: Final = ("eventbridge_handler.handler", "webhook_handler.handler")
 """Of the functions that settle. The migration's function has no events."""
@@ -58,7 +52,7 @@ class FailureQueue:
 
     @property
     def slowest(self) -> int:
-        """Seconds that handing an event in may take."""
+        """Seconds that an invocation may take."""
         return max(function.timeout for function in self.functions.values())
 
     def function_for(self, event: WaitingEvent) -> Function | None:

@@ -1,119 +1,260 @@
-"""Messages out of a failure queue, each handed to its function, deleted once that has committed.
+"""The command `redrive`: each message of a failure queue to its function, deleted once committed.
 
 At each moment a message is in its queue or its event's outcome is committed: it is hidden while it
-is tried, deleted after a committed outcome and given back otherwise. Whatever ends this process,
-what it held comes back by itself. Handing an event in twice is harmless.
+is in flight, deleted after a committed outcome and released otherwise. Whatever ends this process,
+what it held comes back by itself. Invoking a function twice with one event is harmless.
 """
 
-from __future__ import annotations
-
+import signal
 import threading
 import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
-from stripe_settlement_cli.answers import Answer, read_answer
-from stripe_settlement_cli.clients import AWS_ERRORS, HOLD_MARGIN, error_code
-from stripe_settlement_cli.mailbox import Mailbox
-from stripe_settlement_cli.messages import EventIds, UnreadableMessageError, read_message
-from stripe_settlement_cli.reasons import (
+from rich.console import Console
+from rich.markup import escape
+
+from stripe_settlement_cli.aws import AWS_ERRORS, VISIBILITY_MARGIN, Client, Clients, error_code
+from stripe_settlement_cli.cli import ExitCode
+from stripe_settlement_cli.deployment import (
+    Deployment,
+    DeploymentError,
+    FailureQueue,
+    Finder,
+    Function,
+)
+from stripe_settlement_cli.failure_reasons import (
     NO_ANSWER,
     NOT_DELETED,
     NOT_OURS,
     UNREADABLE,
-    Reason,
+    FailureReason,
+    Response,
     printable,
+    read_response,
 )
-from stripe_settlement_cli.report import Kept, QueueReport
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from stripe_settlement_cli.clients import Client
-    from stripe_settlement_cli.deployment import FailureQueue, Function
-    from stripe_settlement_cli.mailbox import Counts, Message
-    from stripe_settlement_cli.streaks import Streaks
+from stripe_settlement_cli.queue_consumer import (
+    Counts,
+    EventIds,
+    Message,
+    QueueConsumer,
+    UnreadableMessageError,
+    read_message,
+)
+from stripe_settlement_cli.report import (
+    QueueProgress,
+    QueueReport,
+    Retained,
+    Waiting,
+    console,
+    print_dry_run,
+    print_summary,
+    say,
+)
 
 WORKERS: Final = 4
-"""Messages in hand at once. A function has a reserved concurrency of 10 by default and live
+"""Messages in flight at once. A function has a reserved concurrency of 10 by default and live
 payments come first: this leaves them more than half of it, and of the database's connections.
 Thousands of events that wait after an outage are still a matter of minutes."""
 
+FAILURES_IN_A_ROW: Final = 5
+"""After so many failures of one function for one reason the cause is not in the events: the
+database is still down, say. Every further try may take a minute, and cannot succeed. With four
+messages in flight at once, five means that a second round was in vain too."""
+
 PATIENCE_SECONDS: Final = 60.0
-"""How long to wait for messages that somebody else holds. For so long SQS may count messages as
-held that are gone ("GetQueueAttributes", Amazon SQS API Reference), and a run elsewhere has to
-finish what it has in hand."""
+"""How long to wait for messages that another consumer holds. For so long SQS may count messages as
+held that are gone ("GetQueueAttributes", Amazon SQS API Reference), and another run has to finish
+what it has in flight."""
+
+_DRY_RUN_VISIBILITY_TIMEOUT: Final = 60
+"""Seconds a message stays hidden while the rest is listed. It is released before; one that comes
+back earlier, because there are thousands, is known by its id."""
 
 
-class Progress(Protocol):
-    """Is told how a run goes on, from several threads."""
+def redrive(asked: Namespace) -> int:
+    """Redrive the failure queues of a stack, or list what waits; return the exit code.
 
-    def waiting(self, count: int) -> None:
-        """So many messages are visible in the queue, roughly."""
+    Args:
+        asked: what the command line says.
+    """
+    out, err = console(stderr=False), console(stderr=True)
+    try:
+        clients = Clients(profile=asked.profile, region=asked.region)
+        with err.status(f"Looking through stack {escape(asked.stack)}"):
+            deployment = Finder(clients.client, asked.stack).find()
+        queues = deployment.only(asked.queue)
+    except (DeploymentError, *AWS_ERRORS) as error:
+        say(err, str(error), "red")
+        return ExitCode.NOT_BEGUN
+    _say_what_was_not_looked_at(err, deployment)
+    with _signals(err) as interrupted:
+        if asked.dry_run:
+            reports = [dry_run(queue, clients.client("sqs"), interrupted) for queue in queues]
+            print_dry_run(out, reports)
+        else:
+            reports = _redrive(queues, clients, interrupted, err)
+            print_summary(out, reports, interrupted=interrupted.is_set())
+    if interrupted.is_set():
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE if all(report.empty for report in reports) else ExitCode.REMAINS
 
-    def committed(self, ids: EventIds, outcome: str) -> None:
-        """An event's outcome is committed."""
 
-    def kept(self, kept: Kept) -> None:
-        """A message stays."""
+def _redrive(
+    queues: Sequence[FailureQueue], clients: Clients, interrupted: threading.Event, err: Console
+) -> list[QueueReport]:
+    slowest = max((queue.slowest for queue in queues), default=0)
+    invoker = clients.invoker(function_timeout=slowest, at_once=WORKERS)
+    run = Run(clients.client("sqs"), invoker, interrupted, CircuitBreaker())
+    reports: list[QueueReport] = []
+    try:
+        for queue in queues:
+            progress = QueueProgress(err, queue.name)
+            with progress.bar:
+                work = QueueRedrive(queue, run, progress)
+                reports.append(work.report)
+                work.redrive()
+    except KeyboardInterrupt:
+        say(
+            err,
+            "Left at once. What was in flight is visible again within "
+            f"{reports[-1].visibility_timeout} s; nothing is lost.",
+        )
+    return reports
 
-    def held_elsewhere(self, count: int) -> None:
-        """The queue looks empty, but somebody else holds messages."""
+
+def dry_run(queue: FailureQueue, sqs: Client, interrupted: threading.Event) -> QueueReport:
+    """Return what is visible in a queue, oldest first; every message is released, none invoked.
+
+    Args:
+        queue: the queue.
+        sqs: a client of SQS.
+        interrupted: once set, the list ends.
+    """
+    report = QueueReport(queue.name, visibility_timeout=_DRY_RUN_VISIBILITY_TIMEOUT)
+    consumer = QueueConsumer(sqs, queue.url, visibility_timeout=_DRY_RUN_VISIBILITY_TIMEOUT)
+    held: dict[str, Message] = {}
+    try:
+        while not interrupted.is_set() and (received := consumer.receive(10)):
+            fresh = [message for message in received if message.message_id not in held]
+            held.update((message.message_id, message) for message in received)
+            report.waiting += map(_waiting, fresh)
+        report.held_by_another_consumer = max(0, consumer.counts().hidden - len(held))
+    except AWS_ERRORS as error:
+        report.unreadable = printable(str(error))
+    finally:
+        consumer.release(list(held.values()))
+    report.waiting.sort(key=lambda each: each.sent_at)
+    return report
 
 
-@dataclass(frozen=True, kw_only=True)
+def _waiting(message: Message) -> Waiting:
+    try:
+        event = read_message(message.body, message.attributes)
+    except UnreadableMessageError as error:
+        return Waiting(EventIds(), message.sent_at, str(FailureReason(UNREADABLE, str(error))))
+    return Waiting(event.ids, message.sent_at, event.why)
+
+
+class CircuitBreaker:
+    """Counts each function's failures in a row, over all the queues of a run.
+
+    The same failure again and again is not about the events: it ends the run.
+    """
+
+    def __init__(self, limit: int = FAILURES_IN_A_ROW) -> None:
+        """
+        Args:
+            limit: failures in a row for one reason after which a function is not invoked again.
+        """
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._in_a_row: dict[str, tuple[str, int]] = {}  # By function: kind of reason, how often.
+        self._open: dict[str, FailureReason] = {}
+
+    def succeeded(self, function_arn: str) -> None:
+        """Count anew: an outcome was committed."""
+        with self._lock:
+            self._in_a_row.pop(function_arn, None)
+
+    def failed(self, function_arn: str, reason: FailureReason) -> None:
+        """Count a failure. A reason that lies in the event itself neither counts nor interrupts."""
+        if reason.of_one_event:
+            return
+        with self._lock:
+            kind, before = self._in_a_row.get(function_arn, (reason.kind, 0))
+            count = before + 1 if kind == reason.kind else 1
+            self._in_a_row[function_arn] = reason.kind, count
+            if count >= self._limit:
+                self._open.setdefault(function_arn, reason)
+
+    def open_for(self, function_arn: str) -> FailureReason | None:
+        """Return why a function is not invoked again in this run; None while it is."""
+        return self._open.get(function_arn)
+
+
+@dataclass(frozen=True)
 class Run:
     """What the queues of one run share."""
 
     sqs: Client
     invoker: Client
     """Its read timeout is longer than the functions' timeouts."""
-    progress: Progress
     interrupted: threading.Event
-    """Once it is set, no further message is taken."""
-    streaks: Streaks
+    """Once it is set, no further message is received."""
+    circuit_breaker: CircuitBreaker
 
 
 class QueueRedrive:
     """Redrives one queue, once."""
 
-    def __init__(self, queue: FailureQueue, run: Run) -> None:
+    def __init__(self, queue: FailureQueue, run: Run, progress: QueueProgress) -> None:
         """
         Args:
             queue: the queue, and whose events are in it.
             run: what it shares with the others.
+            progress: is told how it goes on, from several threads.
         """
-        hold_seconds = queue.slowest + HOLD_MARGIN
-        self.report: Final = QueueReport(queue.name, comes_back_within=hold_seconds)
+        visibility_timeout = queue.slowest + VISIBILITY_MARGIN
+        self.report: Final = QueueReport(queue.name, visibility_timeout=visibility_timeout)
         self._queue = queue
         self._run = run
-        self._mailbox = Mailbox(run.sqs, queue.url, hold_seconds=hold_seconds)
+        self._progress = progress
+        self._consumer = QueueConsumer(run.sqs, queue.url, visibility_timeout=visibility_timeout)
         self._lock = threading.Lock()
-        self._held: dict[str, Message] = {}  # By message id: taken, and not deleted.
+        self._held: dict[str, Message] = {}  # By message id: received, and not deleted.
         self._empty_since: float | None = None
         self._defect: BaseException | None = None
 
     def redrive(self) -> QueueReport:
-        """Hand in every message that can be taken; what was not committed is visible afterwards.
+        """Invoke the function of every message that can be received, and return what came of it.
+
+        What was not committed is visible afterwards.
 
         Raises:
-            KeyboardInterrupt: interrupted a second time. What is in hand comes back by itself.
+            KeyboardInterrupt: interrupted a second time. What is in flight comes back by itself.
         """
-        # Daemons: a second interruption does not wait for an answer.
-        workers = [threading.Thread(target=self._work, daemon=True) for _ in range(WORKERS)]
-        self._guarded(self._announce)
+        # Daemons: a second interruption does not wait for a response.
+        workers = [
+            threading.Thread(target=self._guarded, args=(self._work,), daemon=True)
+            for _ in range(WORKERS)
+        ]
+        self._guarded(lambda: self._progress.begin(self._consumer.counts().visible))
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
         self._guarded(self._count_what_remains)
-        self._mailbox.give_back(list(self._held.values()))
+        self._consumer.release(list(self._held.values()))
         if self._defect is not None:
             raise self._defect
         return self.report
 
     def _guarded(self, what: Callable[[], None]) -> None:
-        """Whatever goes wrong in any thread ends the run, and messages are given back first."""
+        """Whatever goes wrong in any thread ends the run, and messages are released first."""
         try:
             what()
         except AWS_ERRORS as error:
@@ -121,58 +262,60 @@ class QueueRedrive:
         except BaseException as error:  # noqa: BLE001 - raised again at the end
             self._defect = error
 
-    def _announce(self) -> None:
-        self._run.progress.waiting(self._mailbox.counts().visible)
-
     def _work(self) -> None:
-        def until_there_is_none() -> None:
-            while (message := self._next()) is not None:
-                self._try(message)
-
-        self._guarded(until_there_is_none)
+        while (message := self._next()) is not None:
+            self._try(message)
 
     def _stopping(self) -> bool:
-        reasons = filter(None, map(self._run.streaks.given_up, self._queue.functions))
+        reasons = filter(None, map(self._run.circuit_breaker.open_for, self._queue.functions))
         self.report.stopped = next(reasons, None)
         failed = self.report.unreadable is not None or self._defect is not None
         return failed or self.report.stopped is not None or self._run.interrupted.is_set()
 
     def _next(self) -> Message | None:
-        """A message that was not tried yet; None if there is none, or no more are to be tried."""
+        """Return a message that was not tried yet; None if no more are to be tried."""
+        all_ours = False  # Counted before the receive: what is released in between is received.
         while not self._stopping():
-            received = self._mailbox.receive()
-            if not received and not self._worth_waiting():
-                return None
+            received = self._consumer.receive()
+            if not received:
+                held_by_another_consumer = 0 if all_ours else self._count()[1]
+                if all_ours or not self._worth_waiting(held_by_another_consumer):
+                    return None
+                all_ours = held_by_another_consumer == 0
             for message in received:
-                with self._lock:
-                    tried = message.message_id in self._held  # And visible since: hidden anew now.
-                    self._held[message.message_id] = message
-                    if not tried:
-                        self._empty_since = None
-                if not tried and not self._stopping():
+                if self._hold(message) and not self._stopping():
                     return message
         return None
 
-    def _worth_waiting(self) -> bool:
-        """Whether somebody else holds messages, who may give them back soon."""
-        _, elsewhere = self._count()
-        if elsewhere == 0:
-            return False
-        self._run.progress.held_elsewhere(elsewhere)
+    def _hold(self, message: Message) -> bool:
+        """Remember the newest receipt of a message; return whether it was not tried yet."""
+        with self._lock:
+            before = self._held.get(message.message_id)
+            if before is None or before.receive_count < message.receive_count:
+                self._held[message.message_id] = message
+            if before is None:
+                self._empty_since = None
+            return before is None
+
+    def _worth_waiting(self, held_by_another_consumer: int) -> bool:
+        """Return whether another consumer may release soon what it holds; True if there is none."""
+        if not held_by_another_consumer:
+            return True
+        self._progress.held_by_another_consumer(held_by_another_consumer)
         with self._lock:
             now = time.monotonic()
             self._empty_since = self._empty_since or now
             return now - self._empty_since < PATIENCE_SECONDS
 
     def _count(self) -> tuple[Counts, int]:
-        """What SQS counts, and how many of the hidden ones are not hidden by us.
+        """Return what SQS counts, and how many of the hidden ones are not hidden by us.
 
-        Other threads take messages meanwhile. Ours are looked at before and timed after, so that
-        there may seem to be more elsewhere than there are, never fewer.
+        Other threads receive messages meanwhile. Ours are looked at before and timed after, so that
+        another consumer may seem to hold more than it does, never fewer.
         """
         with self._lock:
             ours = [message.hidden_until for message in self._held.values()]
-        counts = self._mailbox.counts()
+        counts = self._consumer.counts()
         now = time.monotonic()
         return counts, max(0, counts.hidden - sum(now < moment for moment in ours))
 
@@ -180,47 +323,82 @@ class QueueRedrive:
         try:
             event = read_message(message.body, message.attributes)
         except UnreadableMessageError as error:
-            self._keep(EventIds(), Reason(UNREADABLE, str(error)))
+            self._retain(EventIds(), FailureReason(UNREADABLE, str(error)))
             return
         function = self._queue.function_for(event)
         if function is None:
             name = printable(event.function_arn.rpartition(":")[2])
-            self._keep(event.ids, Reason(NOT_OURS, f"it was meant for {name}"))
+            self._retain(event.ids, FailureReason(NOT_OURS, f"it was meant for {name}"))
             return
-        answer = self._hand_in(function, event.payload)
-        if answer.outcome is not None:
-            self._run.streaks.succeeded(function.arn)
-            self._finish(message, event.ids, answer.outcome)
-        elif answer.reason is not None:
-            self._run.streaks.failed(function.arn, answer.reason)
-            self._keep(event.ids, answer.reason)
+        response = self._invoke(function, event.payload)
+        if response.outcome is not None:
+            self._run.circuit_breaker.succeeded(function.arn)
+            self._finish(message, event.ids, response.outcome)
+        elif response.reason is not None:
+            self._run.circuit_breaker.failed(function.arn, response.reason)
+            self._retain(event.ids, response.reason)
 
-    def _hand_in(self, function: Function, payload: bytes) -> Answer:
+    def _invoke(self, function: Function, payload: bytes) -> Response:
         try:
-            answer = self._run.invoker.invoke(FunctionName=function.arn, Payload=payload)
-            return read_answer(answer["Payload"].read(), failed="FunctionError" in answer)
+            response = self._run.invoker.invoke(FunctionName=function.arn, Payload=payload)
+            return read_response(response["Payload"].read(), failed="FunctionError" in response)
         except AWS_ERRORS as error:
             code = error_code(error) or NO_ANSWER
-            return Answer(reason=Reason(code, printable(str(error))))
+            return Response(reason=FailureReason(code, printable(str(error))))
 
     def _finish(self, message: Message, ids: EventIds, outcome: str) -> None:
-        deleted = self._mailbox.delete(message)
+        with self._lock:
+            newest = self._held[message.message_id]
+        deleted = self._consumer.delete(newest)
         with self._lock:
             self.report.outcomes[outcome] += 1
             if deleted:
                 del self._held[message.message_id]
-        self._run.progress.committed(ids, outcome)
+        self._progress.committed(outcome)
         if not deleted:
-            self._keep(ids, Reason(NOT_DELETED, f"its event is {outcome}"))
+            self._retain(ids, FailureReason(NOT_DELETED, f"its event is {outcome}"))
 
-    def _keep(self, ids: EventIds, reason: Reason) -> None:
-        kept = Kept(ids, reason)
+    def _retain(self, ids: EventIds, reason: FailureReason) -> None:
+        retained = Retained(ids, reason)
         with self._lock:
-            self.report.kept.append(kept)
-        self._run.progress.kept(kept)
+            self.report.retained.append(retained)
+        self._progress.retained(retained)
 
     def _count_what_remains(self) -> None:
-        counts, self.report.elsewhere = self._count()
+        counts, self.report.held_by_another_consumer = self._count()
         if self._stopping():
-            hidden_by_us = counts.hidden - self.report.elsewhere
-            self.report.untried = max(0, counts.visible + hidden_by_us - len(self.report.kept))
+            ours = counts.hidden - self.report.held_by_another_consumer
+            self.report.untried = max(0, counts.visible + ours - len(self.report.retained))
+
+
+def _say_what_was_not_looked_at(err: Console, deployment: Deployment) -> None:
+    if deployment.not_looked_at:
+        names = printable(", ".join(deployment.not_looked_at))
+        say(
+            err,
+            f"Not looked at, because these credentials may not: {names}. With the permissions of "
+            "grant_redrive, everything of Stripe settlement was looked at.",
+            "dim",
+        )
+
+
+@contextmanager
+def _signals(err: Console) -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C or SIGTERM sets: finish what is in flight. A second one
+    raises ``KeyboardInterrupt``.
+    """
+    interrupted = threading.Event()
+
+    def received(_signal: int, _frame: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        text = "Interrupted: finishing what is in flight, releasing the rest. Again to leave now."
+        say(err, text, "yellow")
+
+    before = {each: signal.signal(each, received) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.servers.emulated_aws import EmulatedAWS
-from stripe_settlement_cli import mailbox
-from stripe_settlement_cli.__main__ import main
+from local.waiting import wait_for
+from stripe_settlement_cli import queue_consumer
+from stripe_settlement_cli.cli import main
 from tests.cli.stand_in import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -58,35 +60,60 @@ def run(
     def redrive(*arguments: str, stack: str = "payments") -> Ended:
         capfd.readouterr()
         # A short poll finds every message of the emulator's.
-        monkeypatch.setattr(mailbox, "_WAIT", 0)
+        monkeypatch.setattr(queue_consumer, "_WAIT", 0)
         code = main(["redrive", "--stack", stack, *arguments])
         return Ended(code, *capfd.readouterr())
 
     return redrive
 
 
-@pytest.fixture
-def start(aws: EmulatedAWS) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """The command, in a process of its own."""
-    started: list[subprocess.Popen[str]] = []
+# A parent under nohup or in the background of a shell ignores signals, and children inherit that.
+_WITH_DEFAULT_SIGNALS = """\
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+runpy.run_module("stripe_settlement_cli", run_name="__main__", alter_sys=True)
+"""
 
-    def redrive(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "stripe_settlement_cli", "redrive"),
-                *("--stack", "payments", *arguments),
-            ],
-            env=aws.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
+
+class Started:
+    """The command, in a process and a session of its own, with the signals of a terminal."""
+
+    def __init__(self, folder: Path, arguments: list[str], environment: dict[str, str]) -> None:
+        self._out, self._err = folder / "out", folder / "err"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _WITH_DEFAULT_SIGNALS, *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    def hear(self, text: str) -> None:
+        """Wait until the process has written something on stderr."""
+        wait_for(lambda: text in self._err.read_text() or None, f"the command to write {text!r}")
+
+    def end(self) -> Ended:
+        """Wait until the process has ended."""
+        code = self.process.wait(timeout=120)
+        return Ended(code, self._out.read_text(), self._err.read_text())
+
+
+@pytest.fixture
+def start(aws: EmulatedAWS, tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """The command, in a process of its own."""
+    started: list[Started] = []
+
+    def redrive(*arguments: str, **environment: str) -> Started:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        command = ["redrive", "--stack", "payments", *arguments]
+        started.append(Started(folder, command, aws.environment() | environment))
+        return started[-1]
 
     yield redrive
-    for process in started:
-        process.kill()
-        process.communicate()
+    for each in started:
+        each.process.kill()
+        each.end()

@@ -1,4 +1,4 @@
-"""A stack to redrive in: functions that answer as ours do, their queues, and another team's beside.
+"""A stack to redrive in: functions that respond as ours do, their queues; and another team's.
 
 The functions' outcomes are decided by the tests, through files in a folder that both see.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.events import Json, any_id, any_paid_event, eventbridge_envelope, webhook_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from local.servers.emulated_aws import EmulatedAWS
@@ -25,7 +26,7 @@ TIMEOUT = 20
 BUS = "aws.partner/stripe.com/ed_test"
 
 _FUNCTION = textwrap.dedent('''\
-    """Answers as the real function does: what a test has planned for the event, else `settled`."""
+    """Responds as the real function does: what a test has planned for the event, else `settled`."""
 
     import json
     import os
@@ -48,11 +49,11 @@ _FUNCTION = textwrap.dedent('''\
         if outcome[0].isupper() and not posted:
             raise type(outcome, (Exception,), {})("the order of jenny.rosen@example.com"
                 if outcome == "KeyError" else "as planned")
-        answer = {"outcome": outcome, "event_id": event_id}
+        response = {"outcome": outcome, "event_id": event_id}
         if not posted:
-            return answer
+            return response
         status = {"retry": 503, "unauthenticated": 400}.get(outcome, 200)
-        return {"statusCode": status, "headers": {}, "body": json.dumps(answer)}
+        return {"statusCode": status, "headers": {}, "body": json.dumps(response)}
 
 
     def settle(event_id):
@@ -241,7 +242,7 @@ class StandIn:
         )
 
     def plan(self, event_id: str, outcome: str) -> None:
-        """What the function answers to an event; a capitalised one is raised as an error."""
+        """What the function returns for an event; a capitalised one is raised as an error."""
         (self._folder / "planned" / event_id).write_text(outcome)
 
     def repair(self) -> None:
@@ -250,12 +251,12 @@ class StandIn:
             plan.unlink()
 
     def close(self, event_id: str) -> None:
-        """The function does not answer to this event until all are opened."""
+        """The function does not return for this event until all are opened."""
         (self._folder / "closed" / event_id).touch()
 
     def open_all(self) -> None:
         for each in (self._folder / "closed").iterdir():
-            each.unlink()
+            each.unlink(missing_ok=True)
 
     def calls(self, event_id: str = "") -> int:
         """How often a function was invoked with an event; with any event by default."""
@@ -270,7 +271,14 @@ class StandIn:
         found = self._sqs.get_queue_attributes(QueueUrl=self.ids[queue], AttributeNames=names)
         return Counts(*(int(found["Attributes"][name]) for name in names))
 
-    def hide(self, queue: str, *, seconds: int) -> None:
-        """Take a message, as somebody else would."""
-        answer = self._sqs.receive_message(QueueUrl=self.ids[queue], VisibilityTimeout=seconds)
-        assert len(answer["Messages"]) == 1
+    def hide(self, queue: str, *, seconds: int) -> Callable[[], None]:
+        """Receive a message, as another consumer would; return what releases it."""
+        url = self.ids[queue]
+        (message,) = self._sqs.receive_message(QueueUrl=url, VisibilityTimeout=seconds)["Messages"]
+
+        def release() -> None:
+            self._sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+
+        return release

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from local.servers.emulated_aws import EmulatedAWS
     from tests.cli.stand_in import StandIn
 
-pytestmark = pytest.mark.xdist_group("operations")
+pytestmark = pytest.mark.xdist_group("cli")
 
 
 def denying(
@@ -98,7 +98,7 @@ def test_a_rule_is_found_on_the_bus_that_cloudformation_names(physical_id: str, 
             }
         ]
     }
-    client = Answers(
+    client = CannedClient(
         list_stack_resources={
             "StackResourceSummaries": [
                 resource("AWS::Lambda::Function", "settles"),
@@ -127,17 +127,17 @@ def resource(kind: str, physical_id: str, *, status: str = "CREATE_COMPLETE") ->
     return {"ResourceType": kind, "PhysicalResourceId": physical_id, "ResourceStatus": status}
 
 
-class Answers:
-    """A client of every service that answers each operation as it is told."""
+class CannedClient:
+    """A client of every service that returns for each operation what the test planned."""
 
-    def __init__(self, **answers: Any) -> None:
-        self.answers = answers
+    def __init__(self, **responses: Any) -> None:
+        self.responses = responses
         self.asked: list[dict[str, Any]] = []
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(**parameters: Any) -> Any:
             self.asked.append(parameters)
-            return self.answers[operation]
+            return self.responses[operation]
 
         return call
 
@@ -169,7 +169,7 @@ def test_a_queue_named_twice_is_one_queue() -> None:
     assert Deployment((dlq, queue("other"))).only([dlq.name, dlq.url, dlq.arn]) == (dlq,)
 
 
-def test_all_queues_are_meant_where_none_is_named() -> None:
+def test_all_queues_are_meant_when_none_is_named() -> None:
     deployment = Deployment((queue("dlq"), queue("other")))
 
     assert deployment.only([]) == deployment.queues

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stripe_settlement_cli.messages import (
+from stripe_settlement_cli.queue_consumer import (
     EventIds,
     UnreadableMessageError,
     WaitingEvent,
@@ -43,7 +43,7 @@ def read_event(event: dict[str, Any]) -> WaitingEvent:
     return read_message(json.dumps(eventbridge_envelope(event)), WHERE)
 
 
-def test_undelivered_event_is_handed_in_byte_for_byte() -> None:
+def test_undelivered_event_is_passed_on_byte_for_byte() -> None:
     body = json.dumps(eventbridge_envelope(any_paid_event()), indent=3)
 
     assert read_message(body, WHERE).payload == body.encode()
@@ -55,11 +55,11 @@ def test_undelivered_event_names_its_function_and_its_rule() -> None:
     assert (event.function_arn, event.rule_arn) == (FUNCTION, RULE)
 
 
-def test_undelivered_event_is_here_for_what_eventbridge_says() -> None:
+def test_undelivered_event_waits_for_the_reason_eventbridge_gave() -> None:
     body = json.dumps(eventbridge_envelope(any_paid_event()))
-    said = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not authorized"}
+    reported = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not authorized"}
 
-    assert read_message(body, WHERE | said).why == "NO_PERMISSIONS: not authorized"
+    assert read_message(body, WHERE | reported).why == "NO_PERMISSIONS: not authorized"
 
 
 def test_failed_invocation_holds_the_event_as_the_function_had_it() -> None:
@@ -74,13 +74,13 @@ def test_failed_invocation_names_its_function_without_a_version() -> None:
     assert (event.function_arn, event.rule_arn) == (FUNCTION, None)
 
 
-def test_failed_invocation_is_here_for_its_error() -> None:
+def test_failed_invocation_waits_for_its_error() -> None:
     event = read_message(record(eventbridge_envelope(any_paid_event())), {})
 
     assert event.why == "RetriesExhausted: LedgerUnavailable: refused"
 
 
-def test_invocation_that_never_was_is_here_for_its_condition() -> None:
+def test_invocation_that_never_was_waits_for_its_condition() -> None:
     value = json.loads(record(eventbridge_envelope(any_paid_event()), condition="EventAgeExceeded"))
     del value["responsePayload"]
 
@@ -98,7 +98,7 @@ def test_ids_come_out_of_a_webhook_request_too(base64_encoded: bool) -> None:
 
 
 @pytest.mark.parametrize("order_id", ["jenny@example.com", "\x1b[2J1", "1" * 20, "0", 42, None, {}])
-def test_an_order_id_that_is_none_is_not_shown(order_id: object) -> None:
+def test_an_order_id_of_another_shape_is_not_shown(order_id: object) -> None:
     event = any_paid_event()
     event["data"]["object"]["metadata"]["order_id"] = order_id
 
@@ -106,7 +106,7 @@ def test_an_order_id_that_is_none_is_not_shown(order_id: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "type"])
-def test_an_id_or_type_that_is_none_is_not_shown(name: str) -> None:
+def test_an_event_id_or_type_of_another_shape_is_not_shown(name: str) -> None:
     ids = read_event(any_paid_event(event={name: "Jenny Rosen"})).ids
 
     assert (ids.event_id if name == "id" else ids.event_type) is None
@@ -138,12 +138,12 @@ def test_metadata_of_any_kind_are_read(metadata: object) -> None:
         (json.dumps({"requestPayload": {}, "requestContext": []}), {}),
     ],
 )
-def test_what_has_neither_shape_is_unreadable(body: str, attributes: dict[str, str]) -> None:
+def test_a_message_of_neither_shape_is_unreadable(body: str, attributes: dict[str, str]) -> None:
     with pytest.raises(UnreadableMessageError):
         read_message(body, attributes)
 
 
-def test_what_is_unreadable_is_not_quoted() -> None:
+def test_an_unreadable_message_is_not_quoted() -> None:
     with pytest.raises(UnreadableMessageError) as raised:
         read_message('{"name": "Jenny"}', {})
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stripe_settlement_cli import redrive
-from stripe_settlement_cli.answers import COMMITTED
-from stripe_settlement_cli.redrive import WORKERS
-from stripe_settlement_cli.streaks import FAILURES_IN_A_ROW
+from stripe_settlement_cli.failure_reasons import COMMITTED
+from stripe_settlement_cli.redrive import FAILURES_IN_A_ROW, WORKERS
 from tests.cli.stand_in import Counts
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Ended]
 
-pytestmark = pytest.mark.xdist_group("operations")
+pytestmark = pytest.mark.xdist_group("cli")
 
 EMPTY = Counts(0, 0)
 ONE = Counts(1, 0)
@@ -43,7 +42,7 @@ def test_a_request_of_the_webhook_goes_to_the_webhooks_function(stack: StandIn, 
     assert stack.counts("WebhookOnFailure") == EMPTY
 
 
-def test_nothing_to_do_is_done(stack: StandIn, run: Run) -> None:
+def test_empty_queues_end_well(stack: StandIn, run: Run) -> None:
     ended = run()
 
     assert (ended.code, "Nothing waits" in ended.out) == (0, True)
@@ -76,7 +75,9 @@ def test_a_message_without_a_committed_outcome_is_visible_again(
 
 
 @pytest.mark.parametrize("outcome", ["retry", "unauthenticated"])
-def test_a_refused_request_of_the_webhook_stays(stack: StandIn, run: Run, outcome: str) -> None:
+def test_a_webhook_request_that_was_turned_down_is_retained(
+    stack: StandIn, run: Run, outcome: str
+) -> None:
     stack.plan(stack.failed(queue="WebhookOnFailure", function="WebhookFunction"), outcome)
 
     ended = run("--queue", stack.queue_name("WebhookOnFailure"))
@@ -85,21 +86,21 @@ def test_a_refused_request_of_the_webhook_stays(stack: StandIn, run: Run, outcom
     assert ("Resend the event from Stripe" in ended.out) == (outcome == "unauthenticated")
 
 
-def test_a_kept_message_is_tried_once_a_run(
+def test_a_retained_message_is_tried_once_per_run(
     stack: StandIn, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redrive, "HOLD_MARGIN", -19)  # It is visible again after a second.
-    kept, slow = stack.failed(), stack.failed()
-    stack.plan(kept, "OrderNotYetKnown")
+    monkeypatch.setattr(redrive, "VISIBILITY_MARGIN", -19)  # It is visible again after a second.
+    retained, slow = stack.failed(), stack.failed()
+    stack.plan(retained, "OrderNotYetKnown")
     stack.plan(slow, "OrderNotYetKnown")
     stack.hide("OnFailure", seconds=3)
 
     run("--queue", stack.queue_name("OnFailure"))
 
-    assert (stack.calls(kept), stack.calls(slow)) == (1, 1)
+    assert (stack.calls(retained), stack.calls(slow)) == (1, 1)
 
 
-def test_what_was_kept_settles_once_the_cause_is_gone(stack: StandIn, run: Run) -> None:
+def test_a_retained_message_settles_once_the_cause_is_gone(stack: StandIn, run: Run) -> None:
     event = stack.failed()
     stack.plan(event, "LedgerUnavailable")
     run("--queue", stack.queue_name("OnFailure"))
@@ -112,7 +113,7 @@ def test_what_was_kept_settles_once_the_cause_is_gone(stack: StandIn, run: Run) 
 @pytest.mark.parametrize(
     "body", ["no JSON", "[]", "{}", json.dumps({"requestContext": {}, "requestPayload": {}})]
 )
-def test_an_unknown_shape_stays_and_reaches_no_function(
+def test_a_message_of_unknown_shape_is_retained_and_reaches_no_function(
     stack: StandIn, run: Run, body: str
 ) -> None:
     stack.send("OnFailure", body)
@@ -123,7 +124,7 @@ def test_an_unknown_shape_stays_and_reaches_no_function(
     assert "unreadable" in ended.out
 
 
-def test_another_teams_queues_and_function_are_left_alone(stack: StandIn, run: Run) -> None:
+def test_queues_and_functions_of_another_team_are_left_alone(stack: StandIn, run: Run) -> None:
     stack.undelivered(queue="TheirDlq", function="TheirFunction")
     stack.failed(queue="TheirOnFailure", function="TheirFunction")
     stack.undelivered(queue="TheirQueue")
@@ -135,7 +136,7 @@ def test_another_teams_queues_and_function_are_left_alone(stack: StandIn, run: R
     assert "Their" not in ended.out
 
 
-def test_another_teams_event_in_our_queue_stays(stack: StandIn, run: Run) -> None:
+def test_an_event_of_another_team_in_our_queue_is_retained(stack: StandIn, run: Run) -> None:
     stack.failed(function="TheirFunction")
 
     ended = run("--queue", stack.queue_name("OnFailure"))
@@ -176,7 +177,7 @@ def test_events_that_fail_for_their_own_reasons_do_not_end_the_run(
     assert stack.settled() == {last}
 
 
-def test_what_somebody_else_holds_is_not_waited_for_for_ever(
+def test_waiting_for_another_consumer_ends(
     stack: StandIn, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redrive, "PATIENCE_SECONDS", 0.1)
@@ -185,10 +186,10 @@ def test_what_somebody_else_holds_is_not_waited_for_for_ever(
 
     ended = run("--queue", stack.queue_name("OnFailure"))
 
-    assert (ended.code, "somebody else's hands" in ended.out) == (1, True)
+    assert (ended.code, "held by another consumer" in ended.out) == (1, True)
 
 
-def test_what_somebody_else_gives_back_in_time_settles(stack: StandIn, run: Run) -> None:
+def test_a_message_that_another_consumer_releases_in_time_settles(stack: StandIn, run: Run) -> None:
     event = stack.failed()
     stack.hide("OnFailure", seconds=1)
 
@@ -196,54 +197,63 @@ def test_what_somebody_else_gives_back_in_time_settles(stack: StandIn, run: Run)
     assert stack.settled() == {event}
 
 
-def test_nothing_personal_is_shown(stack: StandIn, run: Run) -> None:
+def test_nothing_personal_is_printed(stack: StandIn, run: Run) -> None:
     stack.plan(stack.failed(), "KeyError")
     stack.send("OnFailure", json.dumps({"customer_email": "jenny.rosen@example.com"}))
     waits = run("--dry-run")
-    kept = run()
+    retained = run()
 
-    assert "KeyError" in kept.out
-    for text in (waits.out, waits.err, kept.out, kept.err):
+    assert "KeyError" in retained.out
+    for text in (waits.out, waits.err, retained.out, retained.err):
         assert "jenny" not in text.lower()
 
 
-class TestDryRun:
-    def test_lists_what_waits_and_why(self, stack: StandIn, run: Run) -> None:
-        undelivered, failed = stack.undelivered(), stack.failed()
+def test_a_dry_run_lists_what_waits_and_why(stack: StandIn, run: Run) -> None:
+    undelivered, failed = stack.undelivered(), stack.failed()
 
-        ended = run("--dry-run")
+    ended = run("--dry-run")
 
-        assert ended.code == 0
-        for text in (undelivered, failed, "4711", "checkout.session.completed", "NO_PERMISSIONS"):
-            assert text in ended.out
-        assert "LedgerUnavailable: no connection" in ended.out
-
-    def test_changes_nothing(self, stack: StandIn, run: Run) -> None:
-        for _ in range(12):
-            stack.failed()
-
-        run("--dry-run")
-
-        assert (stack.counts("OnFailure"), stack.calls()) == (Counts(12, 0), 0)
+    for text in (undelivered, failed, "4711", "checkout.session.completed", "NO_PERMISSIONS"):
+        assert text in ended.out
+    assert "LedgerUnavailable: no connection" in ended.out
 
 
-class TestQueue:
-    def test_by_name_url_or_arn_is_the_only_one_redriven(self, stack: StandIn, run: Run) -> None:
-        name = stack.queue_name("Dlq")
-        for way in (name, stack.ids["Dlq"], f"arn:aws:sqs:eu-west-1:000000000000:{name}"):
-            stack.undelivered()
-            stack.failed()
-            assert run("--queue", way).code == 0
+def test_a_dry_run_tells_by_its_exit_code_whether_anything_waits(stack: StandIn, run: Run) -> None:
+    nothing = run("--dry-run")
+    stack.failed()
+    something = run("--dry-run")
 
-        assert (stack.counts("Dlq"), stack.counts("OnFailure")) == (EMPTY, Counts(3, 0))
+    assert (nothing.code, something.code) == (0, 1)
+    assert "0 messages wait" in nothing.out
+    assert "1 message waits" in something.out
 
-    def test_that_is_unknown_is_refused_with_those_that_are_known(
-        self, stack: StandIn, run: Run
-    ) -> None:
+
+def test_a_dry_run_changes_nothing(stack: StandIn, run: Run) -> None:
+    for _ in range(12):
+        stack.failed()
+
+    run("--dry-run")
+
+    assert (stack.counts("OnFailure"), stack.calls()) == (Counts(12, 0), 0)
+
+
+def test_only_the_queue_named_by_name_url_or_arn_is_redriven(stack: StandIn, run: Run) -> None:
+    name = stack.queue_name("Dlq")
+    for way in (name, stack.ids["Dlq"], f"arn:aws:sqs:eu-west-1:000000000000:{name}"):
         stack.undelivered()
+        stack.failed()
+        assert run("--queue", way).code == 0
 
-        ended = run("--queue", stack.queue_name("TheirDlq"))
+    assert (stack.counts("Dlq"), stack.counts("OnFailure")) == (EMPTY, Counts(3, 0))
 
-        assert (ended.code, stack.calls()) == (2, 0)
-        for queue in ("Dlq", "OnFailure", "WebhookOnFailure"):
-            assert stack.queue_name(queue) in ended.err
+
+def test_an_unknown_queue_is_turned_down_with_those_that_are_known(
+    stack: StandIn, run: Run
+) -> None:
+    stack.undelivered()
+
+    ended = run("--queue", stack.queue_name("TheirDlq"))
+
+    assert (ended.code, stack.calls()) == (2, 0)
+    for queue in ("Dlq", "OnFailure", "WebhookOnFailure"):
+        assert stack.queue_name(queue) in ended.err

@@ -1,17 +1,17 @@
-"""Why a message stays in its queue, and what its operator can do about it.
+"""What an invocation returned: an outcome that is committed, or the reason why there is none.
 
 Only what we or AWS wrote is ever shown: the message of an error that is not one of ours may quote
 the event, and with it a customer.
 """
 
-from __future__ import annotations
-
+import json
 import re
 from dataclasses import dataclass
 from typing import Final
 
-_LONGEST: Final = 200
-"""Characters of a reason. Ours are shorter; what AWS writes is cut, because a summary is read."""
+COMMITTED: Final = ("settled", "duplicate", "awaiting_payment", "ignored", "anomaly")
+"""The outcomes after which the sender may forget the event. The functions' code decides which;
+it travels in this package as a zip's content and is not imported, so they are named again here."""
 
 TIMEOUT: Final = "timeout"
 RETRY: Final = "retry"
@@ -27,7 +27,7 @@ _RESEND: Final = (
     "Event deliveries, Resend; or bring it back from Stripe as the runbook says."
 )
 
-ADVICE: Final = {
+HINTS: Final = {
     "LedgerUnavailable": "The database did not commit in time. Run this again when it is back.",
     "OrderNotYetKnown": "The order is not in the database yet. Run this again in a few minutes; "
     "if it stays unknown, ask whether the shop writes its orders, and into which database.",
@@ -42,7 +42,7 @@ ADVICE: Final = {
     RETRY: "The function says 'try again later'. Its log says why, at this event id.",
     TIMEOUT: "The function did not finish in its time. Usually the database is slow: see "
     "'Function duration' in the runbook. Then run this again.",
-    UNKNOWN_ANSWER: "The function answered, but with no outcome that this command knows. Is it "
+    UNKNOWN_ANSWER: "The function returned no outcome that this command knows. Is it "
     "older or newer than what is deployed? Nothing was deleted.",
     NO_ANSWER: "AWS was not reached, or the connection broke. Run this again.",
     UNREADABLE: "Neither an event that EventBridge could not deliver nor the record of a failed "
@@ -54,7 +54,7 @@ ADVICE: Final = {
 }
 """What to do, by the kind of reason."""
 
-OUR_ERRORS: Final = frozenset(kind for kind in ADVICE if kind[0].isupper())
+OUR_ERRORS: Final = frozenset(kind for kind in HINTS if kind[0].isupper())
 """What the functions raise. Their messages hold ids and names of settings, nothing personal."""
 
 _OF_ONE_EVENT: Final = frozenset(
@@ -71,13 +71,16 @@ _OF_ONE_EVENT: Final = frozenset(
 _AWS_WRITES: Final = ("Runtime.", "Sandbox.", "Function.", "Extension.")
 """How the error types begin that Lambda itself gives to a crash ("Lambda runtime API")."""
 
+_LONGEST: Final = 200
+"""Characters of a reason. Ours are shorter; what AWS writes is cut, because a summary is read."""
+
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """Why one message stays."""
+class FailureReason:
+    """Why one message is retained."""
 
     kind: str
-    """One of the keys of ``ADVICE``, the type of an error, or an error code of AWS."""
+    """One of the keys of ``HINTS``, the type of an error, or an error code of AWS."""
     text: str = ""
     """More about it, fit to be shown."""
 
@@ -87,37 +90,82 @@ class Reason:
         return self.kind in _OF_ONE_EVENT
 
     @property
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What the operator can do about it."""
         if self.kind.startswith(_AWS_WRITES):
             return "The function crashed. Its log says how. Tell the developers."
-        return ADVICE.get(self.kind, "Tell the developers, with the event id.")
+        return HINTS.get(self.kind, "Tell the developers, with the event id.")
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}" if self.text else self.kind
 
 
-def reason_of_error(payload: object) -> Reason:
-    """Why an invocation failed, from what Lambda says of the error.
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What an invocation returned: a committed outcome or a reason, never both."""
+
+    outcome: str | None = None
+    reason: FailureReason | None = None
+
+
+def read_response(payload: bytes, *, failed: bool) -> Response:
+    """Return what a synchronous invocation committed, or why it did not.
 
     Args:
-        payload: the answer of a failed invocation, or ``responsePayload`` of its record.
+        payload: what the function returned.
+        failed: whether Lambda set ``FunctionError``: it raised, crashed or ran out of time.
+    """
+    value = _json(payload)
+    if failed:
+        return Response(reason=reason_of_error(value))
+    if not isinstance(value, dict) or "statusCode" not in value:
+        return _response_of(value)
+    status, response = value["statusCode"], _response_of(_json(str(value.get("body"))))
+    if response.outcome is not None and status != 200:
+        text = f"HTTP {status} with a committed outcome"
+        return Response(reason=FailureReason(UNKNOWN_ANSWER, text))
+    return response
+
+
+def reason_of_error(payload: object) -> FailureReason:
+    """Return why an invocation failed, from what Lambda reports of the error.
+
+    Args:
+        payload: what a failed invocation returned, or ``responsePayload`` of its record.
     """
     error = payload if isinstance(payload, dict) else {}
     kind, message = printable(error.get("errorType")), printable(error.get("errorMessage"))
-    if "Task timed out after" in message:
-        return Reason(
-            TIMEOUT, f"Task timed out after{message.rpartition('Task timed out after')[2]}"
-        )
+    _, timed_out, seconds = message.rpartition("Task timed out after")
+    if timed_out:
+        return FailureReason(TIMEOUT, timed_out + seconds)
     if not kind:
-        return Reason(UNKNOWN_ANSWER, "the function failed without naming its error")
+        return FailureReason(UNKNOWN_ANSWER, "the function failed without naming its error")
     ours = kind in OUR_ERRORS or kind.startswith(_AWS_WRITES)
-    return Reason(kind, message if ours else "")
+    return FailureReason(kind, message if ours else "")
 
 
 def printable(value: object) -> str:
-    """One line of ASCII, without anything a terminal would act on; '' for what is no text."""
+    """Return one line of ASCII, without anything a terminal acts on; '' for what is no text."""
     if not isinstance(value, str):
         return ""
     line = " ".join(re.sub(r"[^ -~…]+", " ", value[: 4 * _LONGEST]).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def _json(text: str | bytes) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _response_of(value: object) -> Response:
+    outcome = value.get("outcome") if isinstance(value, dict) else None
+    if outcome in COMMITTED:
+        return Response(outcome=str(outcome))
+    if outcome == RETRY:
+        return Response(reason=FailureReason(RETRY, "the webhook's function returned 503"))
+    if outcome == UNAUTHENTICATED:
+        text = "the signature is wrong, or older than five minutes"
+        return Response(reason=FailureReason(UNAUTHENTICATED, text))
+    return Response(reason=FailureReason(UNKNOWN_ANSWER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,13 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, ReadTimeoutError
+from rich.console import Console
 
-from stripe_settlement_cli.clients import (
-    ANSWER_MARGIN,
-    Clients,
-)
+from stripe_settlement_cli import redrive
+from stripe_settlement_cli.aws import RESPONSE_MARGIN, Clients
 from stripe_settlement_cli.deployment import Finder
-from stripe_settlement_cli.redrive import QueueRedrive, Run
-from stripe_settlement_cli.streaks import Streaks
+from stripe_settlement_cli.redrive import CircuitBreaker, QueueRedrive, Run
+from stripe_settlement_cli.report import QueueProgress
 from tests.cli.stand_in import TIMEOUT, Counts
 from tests.support.events import any_paid_event, eventbridge_envelope
 
@@ -26,21 +26,10 @@ if TYPE_CHECKING:
 
     from local.servers.emulated_aws import EmulatedAWS
     from stripe_settlement_cli.deployment import FailureQueue
-    from stripe_settlement_cli.messages import EventIds
-    from stripe_settlement_cli.report import Kept
     from tests.cli.conftest import Ended
     from tests.cli.stand_in import StandIn
 
-pytestmark = pytest.mark.xdist_group("operations")
-
-
-class Silent:
-    """A progress that nobody watches."""
-
-    def waiting(self, count: int) -> None: ...
-    def committed(self, ids: EventIds, outcome: str) -> None: ...
-    def kept(self, kept: Kept) -> None: ...
-    def held_elsewhere(self, count: int) -> None: ...
+pytestmark = pytest.mark.xdist_group("cli")
 
 
 @pytest.fixture
@@ -56,14 +45,9 @@ def on_failure(aws: EmulatedAWS, stack: StandIn) -> FailureQueue:
 
 
 def redrive_with(sqs: Any, queue: FailureQueue, clients: Clients) -> QueueRedrive:
-    run = Run(
-        sqs=sqs,
-        invoker=clients.invoker(function_timeout=TIMEOUT, at_once=4),
-        progress=Silent(),
-        interrupted=threading.Event(),
-        streaks=Streaks(),
-    )
-    return QueueRedrive(queue, run)
+    invoker = clients.invoker(function_timeout=TIMEOUT, at_once=4)
+    run = Run(sqs, invoker, threading.Event(), CircuitBreaker())
+    return QueueRedrive(queue, run, QueueProgress(Console(file=io.StringIO()), queue.name))
 
 
 def refuse(operation: str, code: str) -> Callable[..., None]:
@@ -85,8 +69,55 @@ def test_an_expired_receipt_handle_loses_nothing(
     report = redrive_with(sqs, on_failure, clients).redrive()
 
     assert (stack.settled(), report.outcomes["settled"]) == ({event}, 1)
-    assert [kept.reason.kind for kept in report.kept] == ["not deleted"]
+    assert [each.reason.kind for each in report.retained] == ["not deleted"]
     assert stack.counts("OnFailure") == Counts(1, 0)
+
+
+def test_a_message_released_between_a_receive_and_a_count_is_not_missed(
+    stack: StandIn, on_failure: FailureQueue, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "WORKERS", 1)
+    event = stack.failed()
+    release = stack.hide("OnFailure", seconds=600)
+    steps = iter([lambda: None, release])  # It counts once at the start.
+    sqs = clients.client("sqs")
+
+    def count(**_: object) -> None:
+        next(steps, lambda: None)()
+
+    sqs.meta.events.register("before-call.sqs.GetQueueAttributes", count)
+
+    redrive_with(sqs, on_failure, clients).redrive()
+
+    assert stack.settled() == {event}
+
+
+def test_a_message_is_deleted_with_its_newest_receipt_handle(
+    stack: StandIn, on_failure: FailureQueue, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "VISIBILITY_MARGIN", 1 - TIMEOUT)
+    monkeypatch.setattr(redrive, "PATIENCE_SECONDS", 1.0)
+    event = stack.failed()
+    stack.close(event)
+    sqs = clients.client("sqs")
+    handles: list[str] = []
+
+    def received(parsed: dict[str, Any], **_: object) -> None:
+        handles.extend(each["ReceiptHandle"] for each in parsed.get("Messages", []))
+        if len(handles) > 1:
+            stack.open_all()
+
+    deleted: list[str] = []
+    sqs.meta.events.register("after-call.sqs.ReceiveMessage", received)
+    sqs.meta.events.register(
+        "provide-client-params.sqs.DeleteMessage",
+        lambda params, **_: deleted.append(params["ReceiptHandle"]),
+    )
+
+    redrive_with(sqs, on_failure, clients).redrive()
+
+    assert len(handles) > 1
+    assert deleted[0] in handles[1:]
 
 
 def test_a_queue_that_cannot_be_read_is_reported(
@@ -102,10 +133,10 @@ def test_a_queue_that_cannot_be_read_is_reported(
 
     assert report.unreadable is not None
     assert "AccessDenied" in report.unreadable
-    assert not report.all_out
+    assert not report.empty
 
 
-def test_a_defect_of_ours_gives_every_message_back(
+def test_a_defect_of_ours_releases_every_message(
     stack: StandIn,
     on_failure: FailureQueue,
     clients: Clients,
@@ -115,7 +146,7 @@ def test_a_defect_of_ours_gives_every_message_back(
         raise ZeroDivisionError
 
     stack.failed()
-    monkeypatch.setattr(Streaks, "succeeded", defect)
+    monkeypatch.setattr(CircuitBreaker, "succeeded", defect)
     work = redrive_with(clients.client("sqs"), on_failure, clients)
 
     with pytest.raises(ZeroDivisionError):
@@ -124,27 +155,27 @@ def test_a_defect_of_ours_gives_every_message_back(
     assert stack.counts("OnFailure") == Counts(1, 0)
 
 
-def test_a_message_is_hidden_for_longer_than_an_answer_may_take(
+def test_a_message_is_hidden_for_longer_than_a_response_may_take(
     on_failure: FailureQueue, clients: Clients
 ) -> None:
     work = redrive_with(clients.client("sqs"), on_failure, clients)
     backoff_of_botocore = 15
 
-    assert work.report.comes_back_within > TIMEOUT + ANSWER_MARGIN + backoff_of_botocore
+    assert work.report.visibility_timeout > TIMEOUT + RESPONSE_MARGIN + backoff_of_botocore
 
 
-def test_an_answer_may_take_longer_than_the_function(clients: Clients) -> None:
+def test_a_response_may_take_longer_than_the_function(clients: Clients) -> None:
     invoker = clients.invoker(function_timeout=60, at_once=4)
 
     assert invoker.meta.config.read_timeout > 60
 
 
-def test_an_answer_that_does_not_come_is_not_asked_for_twice(
+def test_a_response_that_does_not_come_is_not_asked_for_twice(
     stack: StandIn, clients: Clients
 ) -> None:
     event = any_paid_event()
     stack.close(event["id"])
-    invoker = clients.invoker(function_timeout=1 - ANSWER_MARGIN, at_once=1)
+    invoker = clients.invoker(function_timeout=1 - RESPONSE_MARGIN, at_once=1)
 
     with pytest.raises(ReadTimeoutError):
         invoker.invoke(

@@ -1,4 +1,4 @@
-"""Which answers of a function let a message be deleted."""
+"""Which responses of a function let a message be deleted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import pytest
 from settlement import errors
 from settlement.domain.outcomes import Outcome, Result
 from settlement.errors import SettlementError
-from stripe_settlement_cli.answers import COMMITTED, Answer, read_answer
-from stripe_settlement_cli.reasons import ADVICE, OUR_ERRORS, Reason, reason_of_error
+from stripe_settlement_cli.failure_reasons import (
+    COMMITTED,
+    HINTS,
+    OUR_ERRORS,
+    FailureReason,
+    Response,
+    read_response,
+    reason_of_error,
+)
 
 
 def of_the_webhook(status: int, **body: str) -> bytes:
@@ -21,7 +28,7 @@ def test_committed_is_what_the_functions_acknowledge() -> None:
     assert set(COMMITTED) == {outcome.value for outcome in Outcome if outcome.acknowledges}
 
 
-def test_every_error_of_the_functions_has_its_advice() -> None:
+def test_every_error_of_the_functions_has_a_hint() -> None:
     raised = {
         name
         for name, error in vars(errors).items()
@@ -31,10 +38,10 @@ def test_every_error_of_the_functions_has_its_advice() -> None:
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_both_routes_answers_are_understood(outcome: Outcome) -> None:
+def test_responses_of_both_routes_are_understood(outcome: Outcome) -> None:
     result = Result(outcome=outcome)
-    direct = read_answer(json.dumps(result.response()).encode(), failed=False)
-    posted = read_answer(
+    direct = read_response(json.dumps(result.response()).encode(), failed=False)
+    posted = read_response(
         of_the_webhook(int(result.http_status), outcome=outcome.value), failed=False
     )
 
@@ -57,30 +64,30 @@ def test_both_routes_answers_are_understood(outcome: Outcome) -> None:
         of_the_webhook(503, outcome="settled"),
     ],
 )
-def test_any_other_answer_commits_nothing(payload: bytes) -> None:
-    answer = read_answer(payload, failed=False)
+def test_any_other_response_commits_nothing(payload: bytes) -> None:
+    response = read_response(payload, failed=False)
 
-    assert (answer.outcome, answer.reason is None) == (None, False)
-    assert answer.reason is not None
-    assert answer.reason.kind == "unknown answer"
+    assert response.outcome is None
+    assert response.reason is not None
+    assert response.reason.kind == "unknown answer"
 
 
-def test_a_failed_invocation_commits_nothing_whatever_it_answers() -> None:
-    assert read_answer(b'{"outcome": "settled"}', failed=True).outcome is None
+def test_a_failed_invocation_commits_nothing_whatever_it_returns() -> None:
+    assert read_response(b'{"outcome": "settled"}', failed=True).outcome is None
 
 
 def test_an_error_of_ours_is_shown_with_its_message() -> None:
     payload = b'{"errorType": "LedgerUnavailable", "errorMessage": "connection refused"}'
 
-    assert read_answer(payload, failed=True) == Answer(
-        reason=Reason("LedgerUnavailable", "connection refused")
+    assert read_response(payload, failed=True) == Response(
+        reason=FailureReason("LedgerUnavailable", "connection refused")
     )
 
 
-def test_an_error_of_anybody_else_is_shown_without_its_message() -> None:
+def test_an_error_of_another_library_is_shown_without_its_message() -> None:
     payload = b'{"errorType": "KeyError", "errorMessage": "jenny.rosen@example.com"}'
 
-    assert str(read_answer(payload, failed=True).reason) == "KeyError"
+    assert str(read_response(payload, failed=True).reason) == "KeyError"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,7 @@ def test_an_error_of_anybody_else_is_shown_without_its_message() -> None:
     ],
 )
 def test_a_timeout_is_one_kind_of_failure_however_it_is_reported(error: dict[str, str]) -> None:
-    assert reason_of_error(error) == Reason("timeout", "Task timed out after 60.00 seconds")
+    assert reason_of_error(error) == FailureReason("timeout", "Task timed out after 60.00 seconds")
 
 
 def test_a_crash_is_shown_as_lambda_describes_it() -> None:
@@ -112,6 +119,6 @@ def test_a_reason_is_one_line_that_no_terminal_acts_on() -> None:
     assert len(text) < 250
 
 
-@pytest.mark.parametrize("kind", [*ADVICE, "Runtime.ExitError", "AccessDeniedException"])
-def test_every_reason_comes_with_advice(kind: str) -> None:
-    assert Reason(kind).advice.endswith(".")
+@pytest.mark.parametrize("kind", [*HINTS, "Runtime.ExitError", "AccessDeniedException"])
+def test_every_reason_comes_with_a_hint(kind: str) -> None:
+    assert FailureReason(kind).hint.endswith(".")

@@ -1,0 +1,109 @@
+"""What can be typed, what is said about it, and how a command ends."""
+
+import argparse
+import importlib.metadata
+import sys
+from enum import IntEnum
+from importlib.util import find_spec
+from typing import Final
+
+PROGRAM: Final = "stripe-settlement"
+
+
+class ExitCode(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    REMAINS = 1
+    NOT_BEGUN = 2
+    """argparse's own for wrong arguments."""
+    INTERRUPTED = 130
+    """128 + SIGINT, as shells count."""
+
+
+_DESCRIPTION: Final = "The operator's tools for Stripe payments that are settled in MariaDB."
+
+_EXAMPLES: Final = """\
+examples:
+  stripe-settlement redrive --stack cachao-payments-prod --dry-run   what waits, and why
+  stripe-settlement redrive --stack cachao-payments-prod             settle it now
+"""
+
+_EXIT_CODES: Final = """\
+exit codes:
+  0    all is well: everything that was asked for is done, or there was nothing to do
+  1    messages remain, or the run stopped early; the summary says why
+  2    nothing was begun: wrong arguments, no such stack or queue, no credentials or permission
+  130  interrupted by Ctrl-C or SIGTERM; what was in flight is finished, the rest is in its queue
+"""
+
+_REDRIVE: Final = """\
+Invoke the functions again with the events that wait in the failure queues of a stack.
+
+A message is deleted only after its function has reported that the event's outcome is committed:
+settled, duplicate, awaiting payment, ignored or anomaly. Everything else is retained, and the
+summary says why.
+Running it twice, or twice at once, is safe: an order settles once.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=_DESCRIPTION,
+        epilog=f"{_EXAMPLES}\n{_EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    redrive = commands.add_parser(
+        "redrive",
+        help="invoke the functions again with the events of the failure queues",
+        description=_REDRIVE,
+        epilog=f"{_EXAMPLES}\n{_EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    redrive.add_argument("--stack", required=True, metavar="NAME", help="the stack's name or ARN")
+    redrive.add_argument(
+        "--queue",
+        action="append",
+        default=[],
+        metavar="QUEUE",
+        help="only this failure queue, by name, URL or ARN; repeat it for several",
+    )
+    redrive.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list what waits, and why it is there; invoke and delete nothing",
+    )
+    redrive.add_argument("--profile", help="of the AWS configuration files")
+    redrive.add_argument("--region", help="of the stack")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line asks for; return the exit code.
+
+    Args:
+        arguments: without the program's name; by default the process's own.
+    """
+    asked = parser().parse_args(arguments)
+    if missing := [name for name in ("boto3", "rich") if find_spec(name) is None]:
+        names = " and ".join(missing)
+        sys.stderr.write(f"{names} missing: pip install 'stripe-settlement[cli]'\n")
+        return ExitCode.NOT_BEGUN
+
+    from stripe_settlement_cli.redrive import redrive
+
+    try:
+        return redrive(asked)
+    except KeyboardInterrupt:  # Before there was anything to finish, or for the second time.
+        return ExitCode.INTERRUPTED
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("stripe-settlement")
+    except importlib.metadata.PackageNotFoundError:
+        return "(from a checkout)"
