@@ -56,7 +56,7 @@ class FailureQueue:
         return max(function.timeout for function in self.functions.values())
 
     def function_for(self, event: WaitingEvent) -> Function | None:
-        """The function an event was meant for; None if it is none of ours.
+        """Return the function an event was meant for; None if it is none of ours.
 
         An undelivered event is known by its rule too: its function may have been replaced since.
         """
@@ -73,7 +73,7 @@ class Deployment:
     permissions come from ``grant_redrive``."""
 
     def only(self, names: Sequence[str]) -> tuple[FailureQueue, ...]:
-        """The queues named, each by its name, URL or ARN; all of them without names.
+        """Return the queues named, each by its name, URL or ARN; all of them without names.
 
         Raises:
             DeploymentError: a name is none of a failure queue.
@@ -125,7 +125,7 @@ class Finder:
         return Deployment(tuple(queues), tuple(self._not_looked_at))
 
     def _resources(self) -> dict[str, list[str]]:
-        """The physical ids of what is in the stack, by type."""
+        """Return the physical ids of what is in the stack, by type."""
         found: dict[str, list[str]] = {}
         pages = self._cloudformation.get_paginator("list_stack_resources")
         try:
@@ -201,7 +201,7 @@ class Finder:
         return self._queues[arn]
 
     def _skip(self, name: str, error: Exception) -> None:
-        """What the caller may not look at is not the caller's to redrive."""
+        """Pass over what the caller may not look at: it is not the caller's to redrive."""
         if not is_denied(error):
             raise error
         self._not_looked_at.append(name)
@@ -230,7 +230,7 @@ def _rule_places(physical_id: str, buses: Sequence[str]) -> list[tuple[str, str]
 
 
 def _rule_arn(function_arn: str, bus: str, rule: str) -> str:
-    """A rule invokes functions of its own account and region, so their ARNs begin alike."""
+    """Return a rule's ARN: it invokes functions of its own account and region."""
     _, partition, _, region, account, *_ = function_arn.split(":")
     path = rule if bus == "default" else f"{bus}/{rule}"
     return f"arn:{partition}:events:{region}:{account}:rule/{path}"

@@ -123,22 +123,22 @@ class QueueProgress:
         self._counts: Counter[str] = Counter()
 
     def begin(self, visible: int) -> None:
-        """So many messages are visible in the queue, roughly."""
+        """Print how many messages are visible in the queue, roughly."""
         self._total = visible
         self.bar.update(self._task, total=visible or None)
         say(self._console, f"{self._queue}: about {counted(visible)} waiting", "bold")
 
     def committed(self, outcome: str) -> None:
-        """An event's outcome is committed."""
+        """Count an event whose outcome is committed."""
         self._count(_words(outcome))
 
     def retained(self, retained: Retained) -> None:
-        """A message stays."""
+        """Print and count a message that stays."""
         say(self._console, f"retained {described(retained.ids)}: {retained.reason}", "yellow")
         self._count("retained")
 
     def held_by_another_consumer(self, count: int) -> None:
-        """The queue looks empty, but another consumer holds messages."""
+        """Show that the queue looks empty while another consumer holds messages."""
         text = f"about {counted(count)} held by another consumer; waiting"
         self.bar.update(self._task, text=text)
 

@@ -10,9 +10,9 @@ from settlement import errors
 from settlement.domain.outcomes import AnomalyKind
 from stripe_settlement.monitoring import alarm_descriptions
 from stripe_settlement.monitoring.alarm_descriptions import AlarmText
-from stripe_settlement_cli import command_line
-from stripe_settlement_cli.command_line import ExitCode
-from stripe_settlement_cli.reasons import ADVICE
+from stripe_settlement_cli import cli
+from stripe_settlement_cli.cli import ExitCode
+from stripe_settlement_cli.failure_reasons import HINTS
 from tests.infrastructure import runbook
 from tests.infrastructure.environment_templates import environment_template
 
@@ -72,10 +72,10 @@ def test_shell_reads_what_the_operator_copies(script: str) -> None:
     assert (read.returncode, read.stderr) == (0, "")
 
 
-def test_every_reason_a_redrive_keeps_a_message_for_is_explained() -> None:
+def test_every_reason_a_redrive_retains_a_message_for_is_explained() -> None:
     rows = re.findall(r"^\| (`.+?`) \|", runbook.TEXT, re.MULTILINE)
     explained = set(re.findall(r"`([^`]+)`", " ".join(rows)))
-    assert explained >= ADVICE.keys()
+    assert explained >= HINTS.keys()
 
 
 def test_every_exit_code_of_a_redrive_is_explained() -> None:
@@ -84,8 +84,8 @@ def test_every_exit_code_of_a_redrive_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", re.findall(r"python -m stripe_settlement_cli ([^#\n]+)", runbook.TEXT)
+    "command", re.findall(r"^stripe-settlement (redrive [^#\n]+)", runbook.TEXT, re.MULTILINE)
 )
 def test_every_redrive_the_operator_copies_can_be_typed(command: str) -> None:
-    asked = command_line.parser().parse_args(shlex.split(command))
+    asked = cli.parser().parse_args(shlex.split(command))
     assert asked.command == "redrive"

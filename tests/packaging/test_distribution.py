@@ -152,6 +152,16 @@ def test_strangers_app_gets_the_asset_that_the_checkout_makes(
     assert "not ours" not in (asset / "eventbridge_handler.py").read_text()
 
 
+def test_installed_wheel_brings_the_command_with_its_version(
+    wheel: Path, install: Callable[..., Path]
+) -> None:
+    python = install(str(wheel))
+
+    told = run(str(python.with_name("stripe-settlement")), "--version")
+
+    assert told.split() == ["stripe-settlement", wheel.name.split("-")[1]]
+
+
 def test_copied_folder_does_not_ship_its_new_neighbours_code(
     tmp_path: Path, stranger: Path
 ) -> None:
