@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cachao import event_for
+from tests.support.cachao import PASSWORD, USER, event_for
 from tests.support.events import any_paid_event, eventbridge_envelope, webhook_request
+from tests.support.secrets_manager_server import ARN, SecretsManagerServer, secret_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ def test_log_and_metrics_are_all_that_is_written(
 
     function.invoke(deliver(event_for(cachao.add_order())))
 
-    log, metrics = function.lines()  # a warning of an import would be a line that is no JSON
+    metrics, log = function.lines()  # a warning of an import would be a line that is no JSON
     assert (log["level"], log["outcome"], log["route"]) == (
         "INFO",
         "settled",
@@ -79,3 +80,26 @@ def test_migrations_log_what_they_applied(start: Start) -> None:
 
     [line] = function.lines()
     assert line["applied"] == []
+
+
+def test_debug_log_holds_no_signed_request_and_no_secret(
+    configuration: dict[str, str], cachao: Cachao, start: Start
+) -> None:
+    with SecretsManagerServer() as secrets:
+        secrets.answers = [secret_string({"username": USER, "password": PASSWORD})]
+        configuration |= {
+            "DB_PASSWORD": "",
+            "DB_SECRET_ARN": ARN,
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets.url,
+            "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
+            "POWERTOOLS_LOG_LEVEL": "DEBUG",
+        }
+        function = start("eventbridge_handler")
+
+        report = function.invoke(eventbridge_envelope(event_for(cachao.add_order())))
+
+        assert report.json["outcome"] == "settled"
+        [request] = secrets.requests
+    signature = request.headers["Authorization"].rpartition("=")[2]
+    for private in (signature, "AWS4-HMAC-SHA256", "x-amz-security-token", PASSWORD):
+        assert private not in function.text()
