@@ -149,7 +149,7 @@ def test_retries_fire_when_they_go_on(watched: Mapping[str, Any]) -> None:
     assert (properties["EvaluationPeriods"], properties["Threshold"]) == (3, 1)
 
 
-def test_queue_that_falls_silent_keeps_its_alarm(watched: Mapping[str, Any]) -> None:
+def test_alarm_stays_while_its_queue_sends_no_data(watched: Mapping[str, Any]) -> None:
     alarm = the_alarm(watched, "ApproximateNumberOfMessagesVisible")
     assert alarm.properties["TreatMissingData"] == "ignore"
 

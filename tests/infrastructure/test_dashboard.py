@@ -1,4 +1,4 @@
-"""The dashboard answers one question on one page, with metrics that exist."""
+"""The dashboard shows on one page whether money is being settled, with metrics that exist."""
 
 import json
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def widgets() -> list[Widget]:
     return widgets_of(stack)
 
 
-def test_page_begins_with_the_answer(widgets: list[Widget]) -> None:
+def test_page_begins_with_the_summary(widgets: list[Widget]) -> None:
     top = [widget for widget in widgets if widget["y"] + widget["height"] <= 12]
     shown = {metric["Metric"] for widget in top for metric in metrics_of(widget)}
     assert shown == {
@@ -84,9 +84,9 @@ def test_lag_is_shown_as_median_and_99th_percentile(widgets: list[Widget]) -> No
 
 def test_rows_follow_from_routes_to_functions_to_queues(widgets: list[Widget]) -> None:
     seen = [metric["Namespace"] for widget in widgets for metric in metrics_of(widget)]
-    below_the_answer = seen[seen.index("AWS/Events") :]
+    below_the_summary = seen[seen.index("AWS/Events") :]
     order = ["AWS/Events", "AWS/ApiGateway", "AWS/Lambda", "AWS/SQS"]
-    assert [each for each in dict.fromkeys(below_the_answer) if each in order] == order
+    assert [each for each in dict.fromkeys(below_the_summary) if each in order] == order
 
 
 def test_every_metric_is_of_a_part_that_exists(widgets: list[Widget]) -> None:

@@ -27,221 +27,237 @@ NETWORK = {
 }
 
 
-class TestReading:
-    def test_without_a_word_in_cdk_json_dev_is_dev(self) -> None:
-        assert read_environment("dev", {"dev": {}}) == DEV
+def test_dev_is_dev_when_cdk_json_says_nothing_about_it() -> None:
+    assert read_environment("dev", {"dev": {}}) == DEV
 
-    def test_without_a_word_in_cdk_json_prod_is_prod(self) -> None:
-        assert read_environment("prod", {"prod": {}}) == PROD
 
-    def test_a_third_environment_is_like_dev(self) -> None:
-        staging = read_environment("staging", {"staging": {"resource_prefix": "cachao-staging"}})
+def test_prod_is_prod_when_cdk_json_says_nothing_about_it() -> None:
+    assert read_environment("prod", {"prod": {}}) == PROD
 
-        assert (staging.name, staging.livemode) == ("staging", False)
-        assert staging.resource_prefix == "cachao-staging"
 
-    def test_every_field_can_be_said_in_json(self) -> None:
-        said = {
-            "livemode": True,
-            "account": "111122223333",
-            "region": "eu-west-1",
-            "resource_prefix": None,
-            "event_source_name": "aws.partner/stripe.com/ed_1",
-            "database_secret_arn": secret_arn("Database"),
-            "stripe_secret_arn": AT_DEPLOYMENT,
-            "secrets_key_arn": "arn:aws:kms:eu-west-1:111122223333:key/1",
-            "alarm_emails": ["ops@example.com"],
-            "runbook_url": "https://example.com/runbook",
-            "database_tls": False,
-            "network": NETWORK,
-            "reserved_concurrency": None,
-            "access_logs": False,
-            "removal_policy": "retain",
-        }
-        read = read_environment("prod", {"prod": json.loads(json.dumps(said))})
+def test_a_third_environment_is_like_dev() -> None:
+    staging = read_environment("staging", {"staging": {"resource_prefix": "cachao-staging"}})
 
-        assert read.network == NetworkIds(
-            vpc_id="vpc-1",
-            availability_zones=("eu-west-1a", "eu-west-1b"),
-            subnet_ids=("subnet-1", "subnet-2"),
-            security_group_ids=("sg-1",),
-        )
-        assert read.removal_policy is RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
-        assert read.alarm_emails == ("ops@example.com",)
-        assert not read.database_tls
+    assert (staging.name, staging.livemode) == ("staging", False)
+    assert staging.resource_prefix == "cachao-staging"
 
-    def test_an_unknown_environment_is_refused_with_those_there_are(self) -> None:
-        with pytest.raises(ValueError, match=r"'live'; cdk.json knows dev, prod"):
-            read_environment("live", {"dev": {}, "prod": {}})
 
-    def test_environments_that_are_no_mapping_are_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"cdk.json knows none"):
-            read_environment("dev", ["dev"])
+def test_every_field_can_be_written_in_json() -> None:
+    said = {
+        "livemode": True,
+        "account": "111122223333",
+        "region": "eu-west-1",
+        "resource_prefix": None,
+        "event_source_name": "aws.partner/stripe.com/ed_1",
+        "database_secret_arn": secret_arn("Database"),
+        "stripe_secret_arn": AT_DEPLOYMENT,
+        "secrets_key_arn": "arn:aws:kms:eu-west-1:111122223333:key/1",
+        "alarm_emails": ["ops@example.com"],
+        "runbook_url": "https://example.com/runbook",
+        "database_tls": False,
+        "network": NETWORK,
+        "reserved_concurrency": None,
+        "access_logs": False,
+        "removal_policy": "retain",
+    }
+    read = read_environment("prod", {"prod": json.loads(json.dumps(said))})
 
-    def test_an_app_without_the_cli_has_the_environments_as_they_are_written(self) -> None:
-        assert read_environment("dev", None) == DEV
-
-    def test_an_unknown_field_is_refused_with_those_there_are(self) -> None:
-        with pytest.raises(ValueError, match=r"environments.dev.email is unknown.*alarm_emails"):
-            read_environment("dev", {"dev": {"email": "ops@example.com"}})
-
-    @pytest.mark.parametrize(
-        ("field", "value", "allowed"),
-        [
-            ("livemode", "false", "true or false"),
-            ("livemode", 1, "true or false"),
-            ("alarm_emails", "ops@example.com", "a list of texts"),
-            ("removal_policy", "keep", "destroy or retain"),
-            ("reserved_concurrency", "10", "a whole number or null"),
-            ("reserved_concurrency", True, "a whole number or null"),
-            ("network", "vpc-1", "vpc_id, availability_zones and subnet_ids"),
-            ("network", {"vpc_id": "vpc-1"}, "vpc_id, availability_zones and subnet_ids"),
-            ("account", 111122223333, "a text or null"),
-        ],
+    assert read.network == NetworkIds(
+        vpc_id="vpc-1",
+        availability_zones=("eu-west-1a", "eu-west-1b"),
+        subnet_ids=("subnet-1", "subnet-2"),
+        security_group_ids=("sg-1",),
     )
-    def test_a_value_of_another_type_is_refused_with_what_is_allowed(
-        self, field: str, value: object, allowed: str
-    ) -> None:
-        with pytest.raises(ValueError, match=rf"environments\.dev\.{field} is .*{allowed}"):
-            read_environment("dev", {"dev": {field: value}})
-
-    def test_an_arn_without_its_last_characters_is_refused(self) -> None:
-        partial = secret_arn("Database").removesuffix("-a1B2c3")
-        with pytest.raises(ValueError, match=r"database_secret_arn .* six last characters"):
-            read_environment("dev", {"dev": {"database_secret_arn": partial}})
+    assert read.removal_policy is RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+    assert read.alarm_emails == ("ops@example.com",)
+    assert not read.database_tls
 
 
-class TestTheStack:
-    @pytest.mark.parametrize(("environment", "livemode"), [("dev", False), ("prod", True)])
-    def test_settles_money_of_its_own_mode(self, environment: str, *, livemode: bool) -> None:
-        template = environment_template(environment)
-        function = find(template, "AWS::Lambda::Function", "StripeEventBridgeHandler")
-        variables = function["Environment"]["Variables"]
-        assert variables["STRIPE_LIVEMODE"] == json.dumps(livemode)
-        assert only(template, "AWS::Events::Rule")["EventPattern"]["detail"] == {
-            "livemode": [livemode]
-        }
+def test_an_unknown_environment_is_an_error_that_lists_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"'live'; cdk.json knows dev, prod"):
+        read_environment("live", {"dev": {}, "prod": {}})
 
-    def test_asks_at_deployment_for_what_nobody_knows_yet(self) -> None:
-        asked = environment_template("prod")["Parameters"]
-        assert {name for name, each in asked.items() if "Default" not in each} == {
-            "AlarmEmail",
-            "DbCredentialsArn",
-            "DbHost",
-            "DbName",
-            "DbUser",
-            "EventSourceName",
-            "StripeCredentialsArn",
-        }
 
-    def test_of_prod_creates_the_bus_of_the_source_it_is_given(self) -> None:
-        template = environment_template("prod")
-        source = {"Ref": "EventSourceName"}
-        assert only(template, "AWS::Events::EventBus")["EventSourceName"] == source
-        assert only(template, "AWS::Events::Rule")["EventPattern"]["source"] == [source]
+def test_environments_that_are_no_mapping_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"cdk.json knows none"):
+        read_environment("dev", ["dev"])
 
-    def test_tells_the_address_it_is_given(self) -> None:
-        subscription = only(environment_template("prod"), "AWS::SNS::Subscription")
-        assert subscription["Protocol"] == "email"
-        assert subscription["Endpoint"] == {"Ref": "AlarmEmail"}
 
-    def test_tells_the_addresses_of_cdk_json(self) -> None:
-        template = template_of(
-            payments_stack("dev", alarm_emails=["a@example.com", "b@example.com"])
-        )
-        assert {
-            each["Properties"]["Endpoint"]
-            for each in resources(template, "AWS::SNS::Subscription").values()
-        } == {"a@example.com", "b@example.com"}
+def test_an_app_without_the_cli_has_the_environments_as_they_are_written() -> None:
+    assert read_environment("dev", None) == DEV
 
-    @pytest.mark.parametrize("environment", ENVIRONMENTS)
-    def test_hands_the_database_parameters_to_the_functions(self, environment: str) -> None:
-        function = find(
-            environment_template(environment), "AWS::Lambda::Function", "StripeEventBridgeHandler"
-        )
-        variables = function["Environment"]["Variables"]
-        assert {name: variables[name] for name in ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER")} == {
-            "DB_HOST": {"Ref": "DbHost"},
-            "DB_PORT": {"Ref": "DbPort"},
-            "DB_NAME": {"Ref": "DbName"},
-            "DB_USER": {"Ref": "DbUser"},
-        }
 
-    @pytest.mark.parametrize("environment", ENVIRONMENTS)
-    def test_asks_for_mariadbs_port_only_if_it_is_another(self, environment: str) -> None:
-        assert environment_template(environment)["Parameters"]["DbPort"]["Default"] == 3306
+def test_an_unknown_field_is_an_error_that_lists_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"environments.dev.email is unknown.*alarm_emails"):
+        read_environment("dev", {"dev": {"email": "ops@example.com"}})
 
-    @pytest.mark.parametrize("environment", ENVIRONMENTS)
-    def test_puts_out_what_one_looks_for_after_a_deployment(self, environment: str) -> None:
-        assert set(environment_template(environment)["Outputs"]) == {
-            "AlarmTopicArn",
-            "EventBusName",
-            "EventRuleArn",
-            "StripeEventBridgeHandlerName",
-            "StripeEventBridgeHandlerOnFailureQueueUrl",
-            "StripeEventDlqUrl",
-            "StripePaymentFunctionName",
-            "StripePaymentFunctionOnFailureQueueUrl",
-            "WebhookUrl",
-        }
 
-    @pytest.mark.parametrize("environment", ENVIRONMENTS)
-    def test_names_things_after_the_service(self, environment: str) -> None:
-        template = environment_template(environment)
-        dead_letters = find(template, "AWS::SQS::Queue", "DeliveryDlq")
-        assert dead_letters["QueueName"] == "cachao-stripe-event-dlq"
-        assert only(template, "AWS::SNS::Topic")["TopicName"] == "cachao-stripe-event-failures"
-        assert only(template, "AWS::ApiGateway::RestApi")["Name"] == "CachaoApi"
-        assert only(template, "AWS::ApiGateway::Stage")["StageName"] == "Prod"
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("livemode", "false", "true or false"),
+        ("livemode", 1, "true or false"),
+        ("alarm_emails", "ops@example.com", "a list of texts"),
+        ("removal_policy", "keep", "destroy or retain"),
+        ("reserved_concurrency", "10", "a whole number or null"),
+        ("reserved_concurrency", True, "a whole number or null"),
+        ("network", "vpc-1", "vpc_id, availability_zones and subnet_ids"),
+        ("network", {"vpc_id": "vpc-1"}, "vpc_id, availability_zones and subnet_ids"),
+        ("account", 111122223333, "a text or null"),
+    ],
+)
+def test_a_value_of_another_type_is_an_error_that_says_what_is_allowed(
+    field: str, value: object, allowed: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"environments\.dev\.{field} is .*{allowed}"):
+        read_environment("dev", {"dev": {field: value}})
 
-    @pytest.mark.parametrize(
-        ("environment", "policy"), [("dev", "Delete"), ("prod", "RetainExceptOnCreate")]
+
+def test_an_arn_without_its_last_characters_is_an_error() -> None:
+    partial = secret_arn("Database").removesuffix("-a1B2c3")
+    with pytest.raises(ValueError, match=r"database_secret_arn .* six last characters"):
+        read_environment("dev", {"dev": {"database_secret_arn": partial}})
+
+
+@pytest.mark.parametrize(("environment", "livemode"), [("dev", False), ("prod", True)])
+def test_the_stack_settles_money_of_its_own_mode(environment: str, *, livemode: bool) -> None:
+    template = environment_template(environment)
+    function = find(template, "AWS::Lambda::Function", "StripeEventBridgeHandler")
+    variables = function["Environment"]["Variables"]
+    assert variables["STRIPE_LIVEMODE"] == json.dumps(livemode)
+    assert only(template, "AWS::Events::Rule")["EventPattern"]["detail"] == {"livemode": [livemode]}
+
+
+def test_prod_takes_as_parameters_what_only_the_deployment_knows() -> None:
+    asked = environment_template("prod")["Parameters"]
+    assert {name for name, each in asked.items() if "Default" not in each} == {
+        "AlarmEmail",
+        "DbCredentialsArn",
+        "DbHost",
+        "DbName",
+        "DbUser",
+        "EventSourceName",
+        "StripeCredentialsArn",
+    }
+
+
+def test_prod_creates_the_bus_of_the_source_it_is_given() -> None:
+    template = environment_template("prod")
+    source = {"Ref": "EventSourceName"}
+    assert only(template, "AWS::Events::EventBus")["EventSourceName"] == source
+    assert only(template, "AWS::Events::Rule")["EventPattern"]["source"] == [source]
+
+
+def test_alarms_reach_the_address_given_at_deployment() -> None:
+    subscription = only(environment_template("prod"), "AWS::SNS::Subscription")
+    assert subscription["Protocol"] == "email"
+    assert subscription["Endpoint"] == {"Ref": "AlarmEmail"}
+
+
+def test_alarms_reach_the_addresses_of_cdk_json() -> None:
+    template = template_of(payments_stack("dev", alarm_emails=["a@example.com", "b@example.com"]))
+    assert {
+        each["Properties"]["Endpoint"]
+        for each in resources(template, "AWS::SNS::Subscription").values()
+    } == {"a@example.com", "b@example.com"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_functions_get_the_database_parameters(environment: str) -> None:
+    function = find(
+        environment_template(environment), "AWS::Lambda::Function", "StripeEventBridgeHandler"
     )
-    def test_leaves_behind_what_its_environment_needs(self, environment: str, policy: str) -> None:
-        template = environment_template(environment)
-        policies = {
-            each["DeletionPolicy"]
-            for kind in ("AWS::SQS::Queue", "AWS::Logs::LogGroup")
-            for each in resources(template, kind).values()
+    variables = function["Environment"]["Variables"]
+    assert {name: variables[name] for name in ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER")} == {
+        "DB_HOST": {"Ref": "DbHost"},
+        "DB_PORT": {"Ref": "DbPort"},
+        "DB_NAME": {"Ref": "DbName"},
+        "DB_USER": {"Ref": "DbUser"},
+    }
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_database_port_is_mariadbs_by_default(environment: str) -> None:
+    assert environment_template(environment)["Parameters"]["DbPort"]["Default"] == 3306
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_outputs_are_what_one_looks_for_after_a_deployment(environment: str) -> None:
+    assert set(environment_template(environment)["Outputs"]) == {
+        "AlarmTopicArn",
+        "EventBusName",
+        "EventRuleArn",
+        "StripeEventBridgeHandlerName",
+        "StripeEventBridgeHandlerOnFailureQueueUrl",
+        "StripeEventDlqUrl",
+        "StripePaymentFunctionName",
+        "StripePaymentFunctionOnFailureQueueUrl",
+        "WebhookUrl",
+    }
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_stack_names_things_after_the_service(environment: str) -> None:
+    template = environment_template(environment)
+    dead_letters = find(template, "AWS::SQS::Queue", "DeliveryDlq")
+    assert dead_letters["QueueName"] == "cachao-stripe-event-dlq"
+    assert only(template, "AWS::SNS::Topic")["TopicName"] == "cachao-stripe-event-failures"
+    assert only(template, "AWS::ApiGateway::RestApi")["Name"] == "CachaoApi"
+    assert only(template, "AWS::ApiGateway::Stage")["StageName"] == "Prod"
+
+
+@pytest.mark.parametrize(
+    ("environment", "policy"), [("dev", "Delete"), ("prod", "RetainExceptOnCreate")]
+)
+def test_the_stack_leaves_behind_what_its_environment_needs(environment: str, policy: str) -> None:
+    template = environment_template(environment)
+    policies = {
+        each["DeletionPolicy"]
+        for kind in ("AWS::SQS::Queue", "AWS::Logs::LogGroup")
+        for each in resources(template, kind).values()
+    }
+    assert policies == {policy}
+
+
+def test_the_functions_run_in_the_network_of_cdk_json() -> None:
+    template = template_of(payments_stack("dev", network=NETWORK))
+    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigration"):
+        assert find(template, "AWS::Lambda::Function", part)["VpcConfig"] == {
+            "SecurityGroupIds": ["sg-1"],
+            "SubnetIds": ["subnet-1", "subnet-2"],
         }
-        assert policies == {policy}
 
-    def test_runs_in_the_network_it_is_told(self) -> None:
-        template = template_of(payments_stack("dev", network=NETWORK))
-        for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigration"):
-            assert find(template, "AWS::Lambda::Function", part)["VpcConfig"] == {
-                "SecurityGroupIds": ["sg-1"],
-                "SubnetIds": ["subnet-1", "subnet-2"],
-            }
 
-    def test_in_a_network_synthesises_without_a_warning(self) -> None:
-        stack = payments_stack("prod", network=NETWORK)
-        Annotations.from_stack(stack).has_no_warning("*", Match.any_value())
+def test_a_stack_in_a_network_synthesises_without_a_warning() -> None:
+    stack = payments_stack("prod", network=NETWORK)
+    Annotations.from_stack(stack).has_no_warning("*", Match.any_value())
 
-    def test_can_do_without_what_a_fresh_account_lacks(self) -> None:
-        template = template_of(payments_stack("dev", reserved_concurrency=None, access_logs=False))
-        functions: list[Any] = list(resources(template, "AWS::Lambda::Function").values())
-        assert not any("ReservedConcurrentExecutions" in each["Properties"] for each in functions)
-        assert "AccessLogSetting" not in only(template, "AWS::ApiGateway::Stage")
 
-    def test_of_an_environment_asks_for_nothing_that_cdk_json_says(self) -> None:
-        context = cdk_context()["environments"]["prod"]
-        said = {name: value for name, value in context.items() if value != AT_DEPLOYMENT}
-        template = template_of(
-            payments_stack(
-                "prod",
-                **{
-                    **said,
-                    "event_source_name": "aws.partner/stripe.com/ed_1",
-                    "database_secret_arn": secret_arn("Database"),
-                    "stripe_secret_arn": secret_arn("Stripe"),
-                    "alarm_emails": ["ops@example.com"],
-                },
-            )
+def test_the_stack_can_do_without_what_a_fresh_account_lacks() -> None:
+    template = template_of(payments_stack("dev", reserved_concurrency=None, access_logs=False))
+    functions: list[Any] = list(resources(template, "AWS::Lambda::Function").values())
+    assert not any("ReservedConcurrentExecutions" in each["Properties"] for each in functions)
+    assert "AccessLogSetting" not in only(template, "AWS::ApiGateway::Stage")
+
+
+def test_what_cdk_json_says_is_no_parameter() -> None:
+    context = cdk_context()["environments"]["prod"]
+    said = {name: value for name, value in context.items() if value != AT_DEPLOYMENT}
+    template = template_of(
+        payments_stack(
+            "prod",
+            **{
+                **said,
+                "event_source_name": "aws.partner/stripe.com/ed_1",
+                "database_secret_arn": secret_arn("Database"),
+                "stripe_secret_arn": secret_arn("Stripe"),
+                "alarm_emails": ["ops@example.com"],
+            },
         )
-        assert {name for name in template["Parameters"] if name != "BootstrapVersion"} == {
-            "DbHost",
-            "DbName",
-            "DbPort",
-            "DbUser",
-        }
+    )
+    assert {name for name in template["Parameters"] if name != "BootstrapVersion"} == {
+        "DbHost",
+        "DbName",
+        "DbPort",
+        "DbUser",
+    }

@@ -15,7 +15,7 @@ def failure_queue(stack: Stack, **arguments: Any) -> FailureQueue:
     return FailureQueue(stack, "FailureQueue", label="Failures", **arguments)
 
 
-def test_queue_keeps_messages_for_fourteen_days_encrypted(stack: Stack) -> None:
+def test_queue_retains_messages_for_fourteen_days_encrypted(stack: Stack) -> None:
     failure_queue(stack)
 
     assert only(template_of(stack), "AWS::SQS::Queue") == {
@@ -44,7 +44,9 @@ def test_queue_is_encrypted_with_the_key_it_is_given(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("key", [True, False])
-def test_queue_lets_eventbridge_use_its_key_only_when_told_to(stack: Stack, *, key: bool) -> None:
+def test_queue_allows_eventbridge_to_use_its_key_only_on_request(
+    stack: Stack, *, key: bool
+) -> None:
     queue = failure_queue(stack, encryption_key=kms.Key(stack, "Key"))
     if key:
         queue.allow_eventbridge_to_encrypt()

@@ -47,11 +47,11 @@ def acknowledgments(app: App) -> Iterator[tuple[IConstruct, str, str]]:
 
 
 @pytest.mark.parametrize("pack", [AwsSolutionsChecks, ServerlessChecks])
-def test_every_finding_is_answered(app: App, pack: type[NagPack]) -> None:
+def test_every_finding_is_acknowledged(app: App, pack: type[NagPack]) -> None:
     assert findings(pack(app), app) == []
 
 
-def test_every_answer_stands_on_one_resource(app: App) -> None:
+def test_every_acknowledgment_stands_on_one_resource(app: App) -> None:
     elsewhere = [
         f"{rule} at {construct.node.path or 'the app'}"
         for construct, rule, _ in acknowledgments(app)
@@ -61,7 +61,7 @@ def test_every_answer_stands_on_one_resource(app: App) -> None:
     assert elsewhere == []
 
 
-def test_every_answer_gives_a_reason(app: App) -> None:
+def test_every_acknowledgment_gives_a_reason(app: App) -> None:
     terse = [
         f"{rule} at {construct.node.path}: {reason}"
         for construct, rule, reason in acknowledgments(app)

@@ -8,6 +8,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
+from tests.infrastructure.environment_templates import environment_template
 from tests.infrastructure.synthesis import new_app, payments_stack, secret_arn, template_of
 
 ROOT = Path(__file__).parents[2]
@@ -56,3 +57,16 @@ def test_the_guides_environment_leaves_only_the_database_to_the_deployment() -> 
 
 def test_the_readme_is_read_in_one_go() -> None:
     assert len(README.splitlines()) <= 150
+
+
+def test_every_parameter_and_output_of_the_guide_is_in_the_templates() -> None:
+    named = set(re.findall(r"--parameters (\w+)=", GUIDE + README))
+    outputs = set(re.findall(r"\$\(output (\w+)\)", GUIDE + README))
+    templates = [environment_template(name) for name in ("dev", "prod")]
+
+    assert named == {name for each in templates for name in each["Parameters"]} - {
+        "BootstrapVersion",
+        "DbPort",
+    }
+    assert outputs
+    assert all(outputs <= each["Outputs"].keys() for each in templates)

@@ -39,125 +39,138 @@ def dependencies(template: Any, kind: str, part: str) -> list[str]:
     return found
 
 
-class TestTheMigration:
-    def test_runs_whenever_its_code_or_its_settings_change(self, stack: Stack) -> None:
-        migration(stack)
+def test_the_migration_runs_whenever_its_code_or_its_settings_change(stack: Stack) -> None:
+    migration(stack)
 
-        template = template_of(stack)
-        [trigger] = resources(template, "Custom::Trigger").values()
-        version = find_id(template, "AWS::Lambda::Version", "SchemaMigration")
-        assert trigger["Properties"]["HandlerArn"] == {"Ref": version}
-        assert trigger["Properties"]["ExecuteOnHandlerChange"] is True
-
-    def test_is_waited_for_longer_than_it_may_take(self, stack: Stack) -> None:
-        migration(stack, settings=MigrationSettings(timeout=Duration.minutes(2)))
-
-        template = template_of(stack)
-        [trigger] = resources(template, "Custom::Trigger").values()
-        function = find(template, "AWS::Lambda::Function", "SchemaMigration")
-        assert trigger["Properties"]["InvocationType"] == "RequestResponse"
-        assert trigger["Properties"]["Timeout"] == "150000"
-        assert function["Timeout"] == 120
-
-    def test_runs_the_migration_handler_without_reserving_concurrency(self, stack: Stack) -> None:
-        migration(stack)
-
-        function = find(template_of(stack), "AWS::Lambda::Function", "SchemaMigration")
-        assert function["Handler"] == "migration_handler.handler"
-        assert "ReservedConcurrentExecutions" not in function
-
-    def test_may_read_the_databases_secret_and_no_other(self, stack: Stack) -> None:
-        migration(stack)
-
-        found = statements(template_of(stack), "SchemaMigration")
-        assert set(found) == {"WriteLogs", "SendTracesToXRay", "ReadTheDatabaseSecret"}
-        assert found["ReadTheDatabaseSecret"]["Resource"] == secret_arn("DatabaseCredentials")
-
-    def test_logs_of_what_invokes_it_expire_and_stay_as_its_own_do(self, stack: Stack) -> None:
-        logs = LogSettings(retention=RetentionDays.ONE_DAY, removal_policy=RemovalPolicy.DESTROY)
-        migration(stack, function_settings=FunctionSettings(logs=logs))
-
-        template = template_of(stack)
-        group_id = find_id(template, "AWS::Logs::LogGroup", "TriggerCustomResourceProvider")
-        group = template["Resources"][group_id]
-        provider = find(template, "AWS::Lambda::Function", "TriggerCustomResourceProvider")
-        assert provider["LoggingConfig"] == {"LogGroup": {"Ref": group_id}}
-        assert group["Properties"]["RetentionInDays"] == 1
-        assert group["DeletionPolicy"] == "Delete"
-
-    def test_second_one_in_a_stack_shares_what_invokes_it(self, stack: Stack) -> None:
-        database = any_database(stack)
-        for name in ("First", "Second"):
-            SchemaMigration(stack, name, code=any_code(), database=database)
-
-        groups = resources(template_of(stack), "AWS::Logs::LogGroup")
-        assert len([name for name in groups if "TriggerCustomResourceProvider" in name]) == 1
-
-    def test_runs_before_what_it_is_told(self, stack: Stack) -> None:
-        later = sqs.Queue(stack, "Later")
-        migration(stack).run_before(later)
-
-        template = template_of(stack)
-        [trigger] = resources(template, "Custom::Trigger")
-        assert trigger in dependencies(template, "AWS::SQS::Queue", "Later")
-
-    def test_runs_after_what_it_is_told(self, stack: Stack) -> None:
-        sooner = sqs.Queue(stack, "Sooner")
-        migration(stack).run_after(sooner)
-
-        template = template_of(stack)
-        assert find_id(template, "AWS::SQS::Queue", "Sooner") in dependencies(
-            template, "Custom::Trigger", "Trigger"
-        )
+    template = template_of(stack)
+    [trigger] = resources(template, "Custom::Trigger").values()
+    version = find_id(template, "AWS::Lambda::Version", "SchemaMigration")
+    assert trigger["Properties"]["HandlerArn"] == {"Ref": version}
+    assert trigger["Properties"]["ExecuteOnHandlerChange"] is True
 
 
-class TestTheSettlement:
-    @pytest.mark.parametrize(
-        ("kind", "part"),
-        [
-            ("AWS::Events::Rule", "EventRoute"),
-            ("AWS::ApiGateway::Method", "WebhookRoute"),
-            ("AWS::Lambda::Function", "StripeEventBridgeHandler"),
-            ("AWS::Lambda::Function", "StripePaymentFunction"),
-        ],
+def test_the_deployment_waits_longer_than_the_migration_may_take(stack: Stack) -> None:
+    migration(stack, settings=MigrationSettings(timeout=Duration.minutes(2)))
+
+    template = template_of(stack)
+    [trigger] = resources(template, "Custom::Trigger").values()
+    function = find(template, "AWS::Lambda::Function", "SchemaMigration")
+    assert trigger["Properties"]["InvocationType"] == "RequestResponse"
+    assert trigger["Properties"]["Timeout"] == "150000"
+    assert function["Timeout"] == 120
+
+
+def test_the_migration_runs_the_migration_handler_without_reserving_concurrency(
+    stack: Stack,
+) -> None:
+    migration(stack)
+
+    function = find(template_of(stack), "AWS::Lambda::Function", "SchemaMigration")
+    assert function["Handler"] == "migration_handler.handler"
+    assert "ReservedConcurrentExecutions" not in function
+
+
+def test_the_migration_may_read_the_databases_secret_and_no_other(stack: Stack) -> None:
+    migration(stack)
+
+    found = statements(template_of(stack), "SchemaMigration")
+    assert set(found) == {"WriteLogs", "SendTracesToXRay", "ReadTheDatabaseSecret"}
+    assert found["ReadTheDatabaseSecret"]["Resource"] == secret_arn("DatabaseCredentials")
+
+
+def test_logs_of_the_trigger_expire_and_stay_as_the_migrations_own_do(stack: Stack) -> None:
+    logs = LogSettings(retention=RetentionDays.ONE_DAY, removal_policy=RemovalPolicy.DESTROY)
+    migration(stack, function_settings=FunctionSettings(logs=logs))
+
+    template = template_of(stack)
+    group_id = find_id(template, "AWS::Logs::LogGroup", "TriggerCustomResourceProvider")
+    group = template["Resources"][group_id]
+    provider = find(template, "AWS::Lambda::Function", "TriggerCustomResourceProvider")
+    assert provider["LoggingConfig"] == {"LogGroup": {"Ref": group_id}}
+    assert group["Properties"]["RetentionInDays"] == 1
+    assert group["DeletionPolicy"] == "Delete"
+
+
+def test_a_second_migration_in_a_stack_shares_the_trigger_provider(stack: Stack) -> None:
+    database = any_database(stack)
+    for name in ("First", "Second"):
+        SchemaMigration(stack, name, code=any_code(), database=database)
+
+    groups = resources(template_of(stack), "AWS::Logs::LogGroup")
+    assert len([name for name in groups if "TriggerCustomResourceProvider" in name]) == 1
+
+
+def test_the_migration_runs_before_what_waits_for_it(stack: Stack) -> None:
+    later = sqs.Queue(stack, "Later")
+    migration(stack).run_before(later)
+
+    template = template_of(stack)
+    [trigger] = resources(template, "Custom::Trigger")
+    assert trigger in dependencies(template, "AWS::SQS::Queue", "Later")
+
+
+def test_the_migration_runs_after_what_it_waits_for(stack: Stack) -> None:
+    sooner = sqs.Queue(stack, "Sooner")
+    migration(stack).run_after(sooner)
+
+    template = template_of(stack)
+    assert find_id(template, "AWS::SQS::Queue", "Sooner") in dependencies(
+        template, "Custom::Trigger", "Trigger"
     )
-    def test_goes_live_only_after_the_migrations_have_succeeded(
-        self, stack: Stack, kind: str, part: str
-    ) -> None:
-        settle(stack)
 
-        template = template_of(stack)
-        assert find_id(template, "Custom::Trigger", "Trigger") in dependencies(template, kind, part)
 
-    def test_deploys_the_webhook_after_its_method(self, stack: Stack) -> None:
-        settle(stack)
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("AWS::Events::Rule", "EventRoute"),
+        ("AWS::ApiGateway::Method", "WebhookRoute"),
+        ("AWS::Lambda::Function", "StripeEventBridgeHandler"),
+        ("AWS::Lambda::Function", "StripePaymentFunction"),
+    ],
+)
+def test_the_routes_go_live_only_after_the_migrations_have_succeeded(
+    stack: Stack, kind: str, part: str
+) -> None:
+    settle(stack)
 
-        template = template_of(stack)
-        assert find_id(template, "AWS::ApiGateway::Method", "Post") in dependencies(
-            template, "AWS::ApiGateway::Deployment", "WebhookRoute"
-        )
+    template = template_of(stack)
+    assert find_id(template, "Custom::Trigger", "Trigger") in dependencies(template, kind, part)
 
-    def test_shares_its_asset_and_its_network_with_the_migration(self, stack: Stack) -> None:
-        settle(stack)
 
-        functions = [
-            each["Properties"]
-            for logical_id, each in resources(template_of(stack), "AWS::Lambda::Function").items()
-            if logical_id.startswith("Settlement")
-        ]
-        assert len(functions) == 3
-        assert all(each["Code"] == functions[0]["Code"] for each in functions)
+def test_the_webhook_is_deployed_after_its_method(stack: Stack) -> None:
+    settle(stack)
 
-    def test_can_leave_the_migration_out(self, stack: Stack) -> None:
-        construct = settle(stack, settings=SettlementSettings(migration=None))
+    template = template_of(stack)
+    assert find_id(template, "AWS::ApiGateway::Method", "Post") in dependencies(
+        template, "AWS::ApiGateway::Deployment", "WebhookRoute"
+    )
 
-        assert construct.migration is None
-        assert resources(template_of(stack), "Custom::Trigger") == {}
 
-    def test_bounds_the_role_that_cdk_makes_for_the_trigger(self, stack: Stack) -> None:
-        boundary = iam.ManagedPolicy.from_managed_policy_name(stack, "Boundary", "boundary")
-        settle(stack, permissions_boundary=boundary)
+def test_the_settlement_shares_its_asset_and_its_network_with_the_migration(stack: Stack) -> None:
+    settle(stack)
 
-        roles = resources(template_of(stack), "AWS::IAM::Role")
-        assert len(roles) == 4
-        assert all("PermissionsBoundary" in each["Properties"] for each in roles.values())
+    functions = [
+        each["Properties"]
+        for logical_id, each in resources(template_of(stack), "AWS::Lambda::Function").items()
+        if logical_id.startswith("Settlement")
+    ]
+    assert len(functions) == 3
+    assert all(each["Code"] == functions[0]["Code"] for each in functions)
+
+
+def test_the_settlement_can_leave_the_migration_out(stack: Stack) -> None:
+    construct = settle(stack, settings=SettlementSettings(migration=None))
+
+    assert construct.migration is None
+    assert resources(template_of(stack), "Custom::Trigger") == {}
+
+
+def test_the_permissions_boundary_covers_the_role_that_cdk_makes_for_the_trigger(
+    stack: Stack,
+) -> None:
+    boundary = iam.ManagedPolicy.from_managed_policy_name(stack, "Boundary", "boundary")
+    settle(stack, permissions_boundary=boundary)
+
+    roles = resources(template_of(stack), "AWS::IAM::Role")
+    assert len(roles) == 4
+    assert all("PermissionsBoundary" in each["Properties"] for each in roles.values())

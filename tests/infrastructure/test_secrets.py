@@ -90,7 +90,7 @@ def test_stripes_secret_is_what_the_functions_read() -> None:
 
 @pytest.mark.parametrize("name", ["DbUser", "DbPassword"])
 @pytest.mark.parametrize("value", ['a"b', "a\\", "a\nb", "a\tb", ""])
-def test_what_would_break_the_secrets_json_is_refused_at_deployment(
+def test_what_would_break_the_secrets_json_is_an_error_at_deployment(
     dev: TemplateJson, name: str, value: str
 ) -> None:
     parameter = dev["Parameters"][name]
@@ -113,14 +113,14 @@ def test_any_other_password_is_taken(dev: TemplateJson, value: str) -> None:
         ("whsec_", False),
     ],
 )
-def test_signing_secrets_are_told_from_other_keys(
+def test_signing_secrets_are_distinguished_from_other_keys(
     dev: TemplateJson, value: str, *, taken: bool
 ) -> None:
     pattern = dev["Parameters"]["StripeWebhookSecret"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, value)) is taken
 
 
-def test_test_mode_refuses_a_live_key(dev: TemplateJson) -> None:
+def test_test_mode_rejects_a_live_key(dev: TemplateJson) -> None:
     pattern = dev["Parameters"]["StripeSecretKey"]["AllowedPattern"]
     assert re.fullmatch(pattern, "sk_test_1")
     assert re.fullmatch(pattern, "sk_live_1") is None
@@ -145,7 +145,7 @@ def test_no_secret_is_resolved_into_the_template(environment: str) -> None:
     assert "{{resolve:" not in json.dumps(environment_template(environment))
 
 
-def test_functions_are_told_the_secrets_by_reference(dev: TemplateJson) -> None:
+def test_functions_get_the_secrets_by_reference(dev: TemplateJson) -> None:
     database = find_id(dev, "AWS::SecretsManager::Secret", "DatabaseSecret")
     stripe = find_id(dev, "AWS::SecretsManager::Secret", "StripeSecret")
     function = find(dev, "AWS::Lambda::Function", "StripePaymentFunction")

@@ -1,4 +1,4 @@
-"""Settings refuse what AWS would refuse, or would accept and settle nothing with."""
+"""Settings that AWS would reject, or accept and settle nothing with, are errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from stripe_settlement import (
 )
 from tests.infrastructure.synthesis import any_secret
 
-REFUSALS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (FunctionSettings, {"memory_size": 64}, "memory_size is 64 MiB; allowed is 128 to 10240"),
     (FunctionSettings, {"timeout": Duration.minutes(16)}, "timeout is 960 seconds"),
     (FunctionSettings, {"reserved_concurrency": 0}, "To reserve nothing use None"),
@@ -49,17 +49,17 @@ REFUSALS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(
     ("settings", "values", "message"),
-    REFUSALS,
-    ids=[f"{settings.__name__}-{'-'.join(values)}" for settings, values, _ in REFUSALS],
+    WRONG,
+    ids=[f"{settings.__name__}-{'-'.join(values)}" for settings, values, _ in WRONG],
 )
-def test_wrong_value_is_refused_with_what_is_allowed(
+def test_wrong_value_is_an_error_that_says_what_is_allowed(
     settings: Callable[..., Any], values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         settings(**values)
 
 
-def test_unresolved_values_pass_because_nobody_knows_them_yet() -> None:
+def test_unresolved_values_pass_because_they_are_not_known_yet() -> None:
     token = Fn.import_value("Stripe")
     settings = SettlementSettings(resource_prefix=token, stripe_account=token)
 
@@ -69,7 +69,7 @@ def test_unresolved_values_pass_because_nobody_knows_them_yet() -> None:
 @pytest.mark.parametrize(
     "host", ["db.example.com:3306", "mysql://db.example.com", "user@db", "", "db.example.com/shop"]
 )
-def test_database_host_that_is_no_host_is_refused(stack: Stack, host: str) -> None:
+def test_database_host_that_is_no_host_is_an_error(stack: Stack, host: str) -> None:
     with pytest.raises(ValueError, match="the port is a field of its own"):
         DatabaseConnection(host=host, name="shop", secret=any_secret(stack))
 
@@ -81,12 +81,12 @@ def test_database_host_may_be_a_name_or_an_address(stack: Stack, host: str) -> N
 
 
 @pytest.mark.parametrize("port", [0, 65_536])
-def test_database_port_that_does_not_exist_is_refused(stack: Stack, port: int) -> None:
+def test_database_port_that_does_not_exist_is_an_error(stack: Stack, port: int) -> None:
     with pytest.raises(ValueError, match=r"port is .* allowed is 1 to 65535"):
         DatabaseConnection(host="db", name="shop", secret=any_secret(stack), port=port)
 
 
-def test_database_connection_verifies_the_server_unless_told_otherwise(stack: Stack) -> None:
+def test_database_connection_verifies_the_server_by_default(stack: Stack) -> None:
     secret = any_secret(stack)
     verified = DatabaseConnection(host="db", name="shop", secret=secret)
     trusting = DatabaseConnection(host="db", name="shop", secret=secret, tls=False)

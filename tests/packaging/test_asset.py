@@ -87,7 +87,7 @@ def test_handler_needs_no_package_that_is_not_in_the_asset(asset: Path, module: 
     assert told.stdout == "True\n"
 
 
-def test_webhook_answers_and_reports_from_what_is_left_of_the_packages(asset: Path) -> None:
+def test_webhook_responds_and_reports_with_the_packages_that_are_shipped(asset: Path) -> None:
     """A forged signature takes the whole path: stripe's library, then a log line, then metrics."""
     request = {
         "httpMethod": "POST",
@@ -113,7 +113,7 @@ def test_webhook_answers_and_reports_from_what_is_left_of_the_packages(asset: Pa
     assert "'statusCode': 400" in answer
 
 
-def test_trimmed_stripe_verifies_a_signature_and_refuses_a_forged_one(asset: Path) -> None:
+def test_trimmed_stripe_verifies_a_signature_and_rejects_a_forged_one(asset: Path) -> None:
     timestamp = int(time.time())
     signature = hmac.new(b"whsec_any", f"{timestamp}.{{}}".encode(), hashlib.sha256).hexdigest()
     program = """\

@@ -123,7 +123,7 @@ def test_wheel_from_the_sdist_is_the_wheel_from_the_checkout(built: Path, wheel:
 
 
 @pytest.mark.parametrize("way", ["wheel", "git", "editable"])
-def test_strangers_app_gets_the_asset_that_the_checkout_makes(
+def test_another_teams_app_gets_the_asset_that_the_checkout_makes(
     tmp_path: Path,
     stranger: Path,
     wheel: Path,

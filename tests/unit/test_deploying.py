@@ -149,20 +149,6 @@ def test_aws_knows_each_operation_and_its_options(command: str) -> None:
     assert options <= known | {"query", "output"}
 
 
-def test_every_parameter_and_output_named_is_in_the_template() -> None:
-    named = set(re.findall(r"--parameters (\w+)=", "\n".join(SHELL)))
-    outputs = set(re.findall(r"\$\(output (\w+)\)", "\n".join(SHELL)))
-    snapshots = ROOT / "tests" / "infrastructure" / "__snapshots__" / "test_snapshots"
-    templates = [json.loads(path.read_text()) for path in sorted(snapshots.glob("*.json"))]
-
-    assert named == {name for each in templates for name in each["Parameters"]} - {
-        "BootstrapVersion",
-        "DbPort",
-    }
-    assert outputs
-    assert all(outputs <= each["Outputs"].keys() for each in templates)
-
-
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/deploying.md"])
 def test_every_make_target_named_is_there(page: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
