@@ -149,7 +149,10 @@ class Api:
                 raw = json.loads(request.body or "{}")
             except ValueError:
                 raise ApiError(400, "The body is not JSON.", code="invalid_json") from None
-        return check(raw, route.shape, request.version)
+        # The library follows a list's `next_page_url` as it is, and so declares no `page`.
+        paged = request.version == "v2" and request.method == "GET" and not route.path.groups
+        page = {"page": raw.pop("page")} if paged and "page" in raw else {}
+        return {**check(raw, route.shape, request.version), **page}
 
     def _idempotency_key(self, request: Request) -> str | None:
         """v1 ignores the key of a DELETE."""

@@ -301,6 +301,7 @@ def _new_intent(mode: Mode, session: Json) -> str:
         "id": new_id("pi_"),
         "object": "payment_intent",
         "amount": session["amount_total"],
+        "amount_capturable": 0,
         "amount_received": 0,
         "capture_method": "automatic_async",
         "confirmation_method": "automatic",

@@ -20,21 +20,11 @@ if TYPE_CHECKING:
     from local.fake_stripe.events import Events
 
 
-class _DestinationPage(core_params.EventDestinationListParams, total=False):
-    """The library follows `next_page_url` as it is, and so declares no `page`."""
-
-    page: str
-
-
-class _EventPage(core_params.EventListParams, total=False):
-    page: str
-
-
 class _Nothing(TypedDict):
     """No parameters at all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """One operation of the API."""
 
@@ -54,130 +44,61 @@ def routes(destinations: EventDestinations, events: Events, sessions: Checkout) 
 
 
 def _v1(events: Events, sessions: Checkout) -> list[Route]:
-    endpoint, session = "/v1/webhook_endpoints", "/v1/checkout/sessions"
+    endpoint = _resource("/v1/webhook_endpoints", "webhook")
+    event = _resource("/v1/events", "event")
+    session = _resource("/v1/checkout/sessions", "checkout_session")
+    intent = _resource("/v1/payment_intents", "payment_intent")
+    charge = _resource("/v1/charges", "charge")
+    refund = _resource("/v1/refunds", "charge")
     return [
-        _route(
-            "POST",
-            endpoint,
-            "webhook_write",
-            params.WebhookEndpointCreateParams,
-            webhook_endpoints.create,
-        ),
-        _route(
-            "GET",
-            endpoint,
-            "webhook_read",
-            params.WebhookEndpointListParams,
-            webhook_endpoints.list_,
-        ),
-        _route(
-            "GET",
-            endpoint + "/ID",
-            "webhook_read",
-            params.WebhookEndpointRetrieveParams,
-            webhook_endpoints.retrieve,
-        ),
-        _route(
-            "POST",
-            endpoint + "/ID",
-            "webhook_write",
-            params.WebhookEndpointUpdateParams,
-            webhook_endpoints.update,
-        ),
-        _route(
-            "DELETE",
-            endpoint + "/ID",
-            "webhook_write",
-            params.WebhookEndpointDeleteParams,
-            webhook_endpoints.delete,
-        ),
-        _route("GET", "/v1/events", "event_read", params.EventListParams, events.list_),
-        _route("GET", "/v1/events/ID", "event_read", params.EventRetrieveParams, events.retrieve),
-        _route(
-            "POST",
-            session,
-            "checkout_session_write",
-            checkout_params.SessionCreateParams,
-            sessions.create,
-        ),
-        _route(
-            "GET",
-            session,
-            "checkout_session_read",
-            checkout_params.SessionListParams,
-            sessions.list_,
-        ),
-        _route(
-            "GET",
-            session + "/ID",
-            "checkout_session_read",
-            checkout_params.SessionRetrieveParams,
-            sessions.retrieve,
-        ),
-        _route(
-            "POST",
-            session + "/ID/expire",
-            "checkout_session_write",
-            checkout_params.SessionExpireParams,
-            sessions.expire,
-        ),
-        _route(
-            "GET",
-            "/v1/payment_intents/ID",
-            "payment_intent_read",
-            params.PaymentIntentRetrieveParams,
-            checkout.retrieve_intent,
-        ),
-        _route(
-            "GET",
-            "/v1/charges/ID",
-            "charge_read",
-            params.ChargeRetrieveParams,
-            checkout.retrieve_charge,
-        ),
-        _route("GET", "/v1/refunds", "charge_read", params.RefundListParams, checkout.list_refunds),
-        _route("POST", "/v1/refunds", "charge_write", params.RefundCreateParams, sessions.refund),
+        endpoint("POST", "", params.WebhookEndpointCreateParams, webhook_endpoints.create),
+        endpoint("GET", "", params.WebhookEndpointListParams, webhook_endpoints.list_),
+        endpoint("GET", "/ID", params.WebhookEndpointRetrieveParams, webhook_endpoints.retrieve),
+        endpoint("POST", "/ID", params.WebhookEndpointUpdateParams, webhook_endpoints.update),
+        endpoint("DELETE", "/ID", params.WebhookEndpointDeleteParams, webhook_endpoints.delete),
+        event("GET", "", params.EventListParams, events.list_),
+        event("GET", "/ID", params.EventRetrieveParams, events.retrieve),
+        session("POST", "", checkout_params.SessionCreateParams, sessions.create),
+        session("GET", "", checkout_params.SessionListParams, sessions.list_),
+        session("GET", "/ID", checkout_params.SessionRetrieveParams, sessions.retrieve),
+        session("POST", "/ID/expire", checkout_params.SessionExpireParams, sessions.expire),
+        intent("GET", "/ID", params.PaymentIntentRetrieveParams, checkout.retrieve_intent),
+        charge("GET", "/ID", params.ChargeRetrieveParams, checkout.retrieve_charge),
+        refund("GET", "", params.RefundListParams, checkout.list_refunds),
+        refund("POST", "", params.RefundCreateParams, sessions.refund),
     ]
 
 
 def _v2(destinations: EventDestinations, events: Events) -> list[Route]:
-    destination = "/v2/core/event_destinations"
     # In the dashboard "Webhook Endpoints and Event Destinations" are one permission.
+    destination = _resource("/v2/core/event_destinations", "webhook")
+    event = _resource("/v2/core/events", "event")
     return [
-        _route(
-            "POST",
-            destination,
-            "webhook_write",
-            core_params.EventDestinationCreateParams,
-            destinations.create,
+        destination("POST", "", core_params.EventDestinationCreateParams, destinations.create),
+        destination("GET", "", core_params.EventDestinationListParams, destinations.list_),
+        destination(
+            "GET", "/ID", core_params.EventDestinationRetrieveParams, destinations.retrieve
         ),
-        _route("GET", destination, "webhook_read", _DestinationPage, destinations.list_),
-        _route(
-            "GET",
-            destination + "/ID",
-            "webhook_read",
-            core_params.EventDestinationRetrieveParams,
-            destinations.retrieve,
-        ),
-        _route(
-            "POST",
-            destination + "/ID",
-            "webhook_write",
-            core_params.EventDestinationUpdateParams,
-            destinations.update,
-        ),
-        _route("DELETE", destination + "/ID", "webhook_write", _Nothing, destinations.delete),
-        _route("POST", destination + "/ID/enable", "webhook_write", _Nothing, destinations.enable),
-        _route(
-            "POST", destination + "/ID/disable", "webhook_write", _Nothing, destinations.disable
-        ),
-        _route("POST", destination + "/ID/ping", "webhook_write", _Nothing, events.ping),
-        _route("GET", "/v2/core/events", "event_read", _EventPage, events.list_thin),
-        _route("GET", "/v2/core/events/ID", "event_read", _Nothing, events.retrieve_thin),
+        destination("POST", "/ID", core_params.EventDestinationUpdateParams, destinations.update),
+        destination("DELETE", "/ID", _Nothing, destinations.delete),
+        destination("POST", "/ID/enable", _Nothing, destinations.enable),
+        destination("POST", "/ID/disable", _Nothing, destinations.disable),
+        destination("POST", "/ID/ping", _Nothing, events.ping),
+        event("GET", "", core_params.EventListParams, events.list_thin),
+        event("GET", "/ID", _Nothing, events.retrieve_thin),
     ]
 
 
-def _route(
-    method: str, path: str, permission: str, shape: Any, operation: Callable[..., Any]
-) -> Route:
-    return Route(method, re.compile(path.replace("ID", r"([^/]+)")), permission, shape, operation)
+def _resource(path: str, resource: str) -> Callable[[str, str, Any, Callable[..., Any]], Route]:
+    """Return what makes the routes below a path, which need the resource's permissions."""
+
+    def route(method: str, below: str, shape: Any, operation: Callable[..., Any]) -> Route:
+        return Route(
+            method=method,
+            path=re.compile((path + below).replace("ID", r"([^/]+)")),
+            permission=f"{resource}_{'read' if method == 'GET' else 'write'}",
+            shape=shape,
+            operation=operation,
+        )
+
+    return route

@@ -45,7 +45,7 @@ def _check_value(value: Any, hint: Any, path: str) -> None:
     elif isinstance(hint, ForwardRef) or origin is not None:
         assert isinstance(value, StripeObject), f"{path} is {value!r}"
     elif isinstance(hint, type) and issubclass(hint, StripeObject):
-        assert isinstance(value, hint), f"{path} is {value!r}, not a {hint.__name__}"
+        assert isinstance(value, StripeObject), f"{path} is {value!r}, not a {hint.__name__}"
         _check_object(value, hint, path)
     elif hint is not Any:
         assert type(value) is hint, f"{path} is {value!r}, not {hint.__name__}"
