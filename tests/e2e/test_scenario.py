@@ -1,4 +1,4 @@
-"""`python -m local run`, the README's first command: the whole story, as a user sees it."""
+"""`python -m local run`, the README's first command: the whole scenario, as a user sees it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ OUTCOMES = ("settled", "duplicate", "awaiting_payment", "anomaly", "unauthentica
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_story_comes_out_as_it_must() -> None:
-    told = subprocess.run(
+@pytest.fixture(scope="module")
+def run() -> subprocess.CompletedProcess[str]:
+    """One run."""
+    return subprocess.run(
         [sys.executable, "-m", "local", "run"],
         cwd=REPOSITORY,
         env={k: v for k, v in os.environ.items() if not k.startswith("DB_")} | {"COLUMNS": "220"},
@@ -29,12 +31,22 @@ def test_story_comes_out_as_it_must() -> None:
         timeout=600,
     )
 
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert told.stderr == ""
-    assert "✗" not in told.stdout
-    steps = re.findall(r"^✓ ([^:\n]+): ", told.stdout, re.MULTILINE)
-    rows = re.findall(r"^ ✓  (.+?)  ", told.stdout, re.MULTILINE)
+
+def test_every_step_comes_out_as_it_must(run: subprocess.CompletedProcess[str]) -> None:
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stderr == ""
+    assert "✗" not in run.stdout
+    steps = re.findall(r"^✓ ([^:\n]+): ", run.stdout, re.MULTILINE)
+    rows = re.findall(r"^ ✓  (.+?)  ", run.stdout, re.MULTILINE)
     assert len(steps) >= 12
     assert rows == steps
     for outcome in OUTCOMES:
-        assert outcome in told.stdout
+        assert outcome in run.stdout
+
+
+def test_the_lines_that_the_readme_shows_are_printed(run: subprocess.CompletedProcess[str]) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    seconds = re.compile(r" \d+\.\d s$", re.MULTILINE)
+    shown = [line for line in seconds.sub("", readme).splitlines() if line.startswith("✓ ")]
+    assert len(shown) == 5
+    assert set(shown) <= set(seconds.sub("", run.stdout).splitlines())
