@@ -8,5 +8,5 @@ from tests.infrastructure.synthesis import new_app
 
 @pytest.fixture
 def stack() -> Stack:
-    """A stack of somebody else's, to put a construct into."""
+    """Another team's stack, to put a construct into."""
     return Stack(new_app(), "Shop")

@@ -28,7 +28,7 @@ def cdk_context() -> dict[str, Any]:
 
 
 def new_app(context: Mapping[str, Any] | None = None) -> App:
-    """An app that bundles nothing; with the feature flags of cdk.json unless told otherwise."""
+    """An app that bundles nothing; with the feature flags of cdk.json by default."""
     return App(
         context={
             **(cdk_context() if context is None else context),

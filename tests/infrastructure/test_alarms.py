@@ -356,7 +356,7 @@ def test_every_description_has_its_three_parts_and_a_runbook_entry(
         r"What happened: \S[^{}]+\.\nAt risk: \S[^{}]+\.\nRunbook: \S+#([a-z0-9-]+)"
     )
     for alarm in alarms_of(template):
-        told = three_parts.fullmatch(alarm.description)
-        assert told, alarm
-        assert told[1] in runbook.entries(), alarm
+        parts = three_parts.fullmatch(alarm.description)
+        assert parts, alarm
+        assert parts[1] in runbook.entries(), alarm
         assert len(alarm.description) <= 1024, alarm  # The most PutMetricAlarm takes.

@@ -1,7 +1,5 @@
 """The asset that is deployed: our functions with their real packages, as Lambda would run them."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json
@@ -10,7 +8,8 @@ import subprocess
 import sys
 import time
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from aws_cdk import DockerImage
@@ -20,10 +19,6 @@ from stripe_settlement.bundling.build_asset import EXCLUDED, Target
 from stripe_settlement.bundling.code import Installer, Precompile, shipped_source
 from stripe_settlement.bundling.local import LocalBundling, default_cache, find_installer
 from tests.support.bundling import THIS_PYTHON, files_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 TEN_MEGABYTES = 10_000_000
 LOCK = shipped_source() / "requirements.txt"
@@ -82,9 +77,9 @@ def test_zip_is_under_ten_megabytes(tmp_path: Path, asset: Path) -> None:
 
 @pytest.mark.parametrize("module", ["eventbridge_handler", "webhook_handler", "migration_handler"])
 def test_handler_needs_no_package_that_is_not_in_the_asset(asset: Path, module: str) -> None:
-    told = run_in(asset, f"import {module}; print(callable({module}.handler))")
+    done = run_in(asset, f"import {module}; print(callable({module}.handler))")
 
-    assert told.stdout == "True\n"
+    assert done.stdout == "True\n"
 
 
 def test_webhook_responds_and_reports_with_the_packages_that_are_shipped(asset: Path) -> None:
@@ -97,7 +92,7 @@ def test_webhook_responds_and_reports_with_the_packages_that_are_shipped(asset: 
     }
     context = "type('Context', (), {'get_remaining_time_in_millis': lambda self: 29000})()"
 
-    told = run_in(
+    done = run_in(
         asset,
         f"import webhook_handler; print(webhook_handler.handler({request}, {context}))",
         DB_HOST="db.example.com",
@@ -107,10 +102,10 @@ def test_webhook_responds_and_reports_with_the_packages_that_are_shipped(asset: 
         STRIPE_WEBHOOK_SECRET="whsec_any",
     )
 
-    log, metrics, answer = told.stdout.splitlines()
+    metrics, log, response = done.stdout.splitlines()
     assert json.loads(log)["outcome"] == "unauthenticated"
     assert json.loads(metrics)["Unauthenticated"] == [1.0]
-    assert "'statusCode': 400" in answer
+    assert "'statusCode': 400" in response
 
 
 def test_trimmed_stripe_verifies_a_signature_and_rejects_a_forged_one(asset: Path) -> None:

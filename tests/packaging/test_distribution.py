@@ -1,22 +1,18 @@
 """What is published, and that another team's application gets from it what we have here."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
 import sys
 import textwrap
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.packaging.conftest import CHECKOUT, run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 APP = textwrap.dedent("""\
     import json
@@ -157,9 +153,9 @@ def test_installed_wheel_brings_the_command_with_its_version(
 ) -> None:
     python = install(str(wheel))
 
-    told = run(str(python.with_name("stripe-settlement")), "--version")
+    reported = run(str(python.with_name("stripe-settlement")), "--version")
 
-    assert told.split() == ["stripe-settlement", wheel.name.split("-")[1]]
+    assert reported.split() == ["stripe-settlement", wheel.name.split("-")[1]]
 
 
 def test_copied_folder_does_not_ship_its_new_neighbours_code(

@@ -1,20 +1,14 @@
 """What the bundling tests share: versions, pretended programs, a look inside an asset."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from stripe_settlement.bundling.code import settlement_code
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHER_PYTHON = "3.13" if THIS_PYTHON != "3.13" else "3.12"
