@@ -11,6 +11,7 @@ from local.cloud import LocalCloud
 from local.fake_stripe.sender import Answer
 from local.shop import OrderState
 from tests.e2e.on_call import OnCall
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -50,9 +51,9 @@ def test_copies_of_one_event_on_both_routes_at_once_settle_once(cloud: LocalClou
         posted = [threads.submit(cloud.stripe.post, event) for _ in range(COPIES)]
         published = [threads.submit(cloud.stripe.publish, event) for _ in range(COPIES)]
     for publication in published:
-        publication.result()
+        publication.result(SECONDS)
 
-    by_webhook = [answer.result() for answer in posted]
+    by_webhook = [answer.result(SECONDS) for answer in posted]
     by_eventbridge = cloud.operator.wait_for_outcomes(
         cloud.addresses.event_function, event["id"], COPIES
     )

@@ -8,6 +8,7 @@ from typing import Any, Self
 from local.fake_stripe.sender import Answer, FakeStripe
 from local.shop import Order, Shop
 from local.waiting import wait_for
+from tests.support.waiting import join
 
 Delivery = tuple["Order", dict[str, Any]]
 
@@ -35,7 +36,7 @@ class Traffic:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        self._thread.join()
+        join(self._thread, "the traffic")
         if self._error is not None:
             raise self._error
 

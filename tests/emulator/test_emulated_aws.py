@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -11,7 +10,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import pytest
 from local.servers.emulated_aws import REGION, EmulatedAWS, EmulatedAWSError, Timing
 from local.waiting import wait_for
 from tests.emulator.account import Account, any_name
+from tests.support.waiting import SECONDS, wait_until_ended, within
 
 pytestmark = pytest.mark.xdist_group("emulator")
 
@@ -44,17 +44,6 @@ def own(temporary: Path) -> Iterator[EmulatedAWS]:
     """An emulator of the test's own, to be broken."""
     with EmulatedAWS() as aws:
         yield aws
-
-
-def wait_until_ended(*pids: int) -> None:
-    """For processes of another parent, which cannot be waited for as children are."""
-    for pid in pids:
-        try:
-            ended = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        select.select([ended], [], [])
-        os.close(ended)
 
 
 def queues(aws: EmulatedAWS) -> list[str]:
@@ -97,7 +86,9 @@ def test_emulator_ends_with_the_process_that_started_it(
     tmp_path: Path, sign: signal.Signals
 ) -> None:
     program = (
-        "import sys\n"
+        "import signal, sys\n"
+        # What the tests were started with ignored, as SIGHUP under nohup, is ignored here too.
+        "for each in signal.SIGTERM, signal.SIGHUP: signal.signal(each, signal.SIG_DFL)\n"
         "from local.servers.emulated_aws import EmulatedAWS\n"
         "from tests.emulator.account import Account\n"
         "aws = EmulatedAWS(); aws.start(); account = Account(aws)\n"
@@ -114,7 +105,8 @@ def test_emulator_ends_with_the_process_that_started_it(
         text=True,
     ) as starter:
         assert starter.stdout is not None
-        pids = [int(pid) for pid in starter.stdout.readline().split()]
+        with within("the emulator to start"):
+            pids = [int(pid) for pid in starter.stdout.readline().split()]
         assert len(pids) == 3
         starter.send_signal(sign)
         wait_until_ended(*pids)
@@ -163,34 +155,40 @@ def test_emulator_that_cannot_start_shows_its_log_and_leaves_nothing(temporary: 
 def test_command_serves_until_it_is_asked_to_end() -> None:
     with command() as process:
         assert process.stdout is not None
-        address = process.stdout.readline().removeprefix("Serving on ").strip()
+        with within("the command to serve"):
+            address = process.stdout.readline().removeprefix("Serving on ").strip()
         wait_for(lambda: answer(f"{address}/_ministack/health"), "an answer")
         process.send_signal(signal.SIGTERM)
-        assert process.wait() == 0
+        assert process.wait(SECONDS) == 0
 
 
 def test_command_says_that_its_port_is_taken(aws: EmulatedAWS) -> None:
     with command("--port", aws.endpoint.rpartition(":")[2]) as process:
-        output, _ = process.communicate()
+        output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
     assert "Address already in use" in output
     assert "Traceback" not in output
 
 
-def command(*arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     python = Path(sys.prefix, "lambda", "bin", "python")
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "local.emulator", "--function-python", str(python), *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def answer(address: str) -> int | None:
-    with suppress(OSError), urllib.request.urlopen(address) as response:
+    with suppress(OSError), urllib.request.urlopen(address, timeout=5) as response:
         return int(response.status)
     return None
 

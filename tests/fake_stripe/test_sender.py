@@ -15,6 +15,7 @@ from local.cloud import local_webhook_url
 from local.fake_stripe.sender import Answer, FakeStripe
 from local.shop import Order
 from settlement.domain.payments import Payment, PaymentState, Rules, read_event, read_payment
+from tests.support.waiting import join
 
 ORDER = Order(id=42, ticket_id=1, discount_code_id=None, quantity=2, amount=2598, currency="eur")
 SECRET = "whsec_local"
@@ -52,7 +53,7 @@ def endpoint() -> Iterator[Endpoint]:
         thread.start()
         yield server
         server.shutdown()
-        thread.join()
+        join(thread, "the endpoint")
 
 
 @pytest.fixture

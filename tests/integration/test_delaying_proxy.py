@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.servers.delaying_proxy import DelayingProxy
+from tests.support.waiting import SECONDS, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ class EchoServer:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join()
+        join(self._thread, "the server")
 
     def _serve(self) -> None:
         while True:
@@ -63,7 +64,7 @@ def proxy(server: EchoServer) -> Iterator[DelayingProxy]:
 
 
 def connect(proxy: DelayingProxy) -> socket.socket:
-    return socket.create_connection((proxy.host, proxy.port))
+    return socket.create_connection((proxy.host, proxy.port), timeout=SECONDS)
 
 
 def ask(client: socket.socket, text: bytes) -> bytes:
@@ -134,7 +135,7 @@ def test_cut_connections_break_and_new_ones_are_taken(proxy: DelayingProxy) -> N
 def test_stalled_bytes_arrive_after_resuming(proxy: DelayingProxy, server: EchoServer) -> None:
     with connect(proxy) as client:
         ask(client, b"first")
-        server.answered.acquire()
+        assert server.answered.acquire(timeout=SECONDS), "the server sent nothing back"
         proxy.stall()
         client.sendall(b"second")
         assert not server.answered.acquire(timeout=0.05)
@@ -146,7 +147,7 @@ def test_bytes_on_their_way_arrive_after_their_sender_has_closed(server: EchoSer
     with DelayingProxy("127.0.0.1", server.port, one_way_seconds=0.02) as proxy:
         with connect(proxy) as client:
             client.sendall(b"last words")
-        server.answered.acquire()
+        assert server.answered.acquire(timeout=SECONDS), "the server sent nothing back"
     assert server.received == b"last words"
 
 
@@ -155,7 +156,7 @@ def test_close_of_the_client_is_passed_on_to_the_server(
 ) -> None:
     with connect(proxy) as client:
         ask(client, b"any")
-    server.closed.acquire()
+    assert server.closed.acquire(timeout=SECONDS), "the server's connection stayed open"
 
 
 def test_client_is_turned_away_when_the_server_is_down() -> None:

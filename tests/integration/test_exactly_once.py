@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import AnomalyKind, Outcome, Route
 from tests.support.cachao import Holder, deliver, event_for
+from tests.support.waiting import SECONDS
 
 if TYPE_CHECKING:
     from local.shop import Order
@@ -238,8 +239,8 @@ def test_delivery_waits_for_the_one_that_settles_the_same_order(cachao: Cachao) 
         cachao.wait_for_lock(2)
         holder.close()
 
-        assert settling.result().outcome is Outcome.SETTLED
-        assert waiting.result().outcome is Outcome.DUPLICATE
+        assert settling.result(SECONDS).outcome is Outcome.SETTLED
+        assert waiting.result(SECONDS).outcome is Outcome.DUPLICATE
     assert cachao.counters(order) == (2, 1)
 
 
@@ -256,8 +257,8 @@ def test_news_of_an_unpaid_session_waits_for_the_settlement(cachao: Cachao) -> N
         cachao.wait_for_lock(2)
         holder.close()
 
-        assert settling.result().outcome is Outcome.SETTLED
-        assert noting.result().outcome is Outcome.AWAITING_PAYMENT
+        assert settling.result(SECONDS).outcome is Outcome.SETTLED
+        assert noting.result(SECONDS).outcome is Outcome.AWAITING_PAYMENT
     assert cachao.status(order) == "paid"
 
 
@@ -274,7 +275,7 @@ def test_order_that_is_being_cancelled_is_waited_for(cachao: Cachao) -> None:
         cachao.wait_for_lock()
         service.commit()
 
-        assert paying.result().anomaly is AnomalyKind.LATE_PAYMENT
+        assert paying.result(SECONDS).anomaly is AnomalyKind.LATE_PAYMENT
     assert (cachao.status(order), cachao.counters(order)) == ("cancelled", (0, 0))
 
 
@@ -288,7 +289,7 @@ def test_200_first_deliveries_of_one_event_settle_once(cachao: Cachao) -> None:
 
         def work(database: Database) -> list[Outcome]:
             database.query("DO 0", Deadline(60))
-            start.wait()
+            start.wait(SECONDS)
             return [deliver(event, database).outcome for _ in range(10)]
 
         outcomes = Counter(outcome for lane in pool.map(work, databases) for outcome in lane)

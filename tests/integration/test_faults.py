@@ -16,6 +16,7 @@ from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
 from settlement.errors import ConfigurationError, LedgerUnavailable
 from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
+from tests.support.waiting import SECONDS, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,11 +65,11 @@ def in_background(work: Callable[[], Any]) -> Callable[[], Any]:
     thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()
 
-    def join() -> Any:
-        thread.join()
+    def result() -> Any:
+        join(thread, "the delivery")
         return results[0]
 
-    return join
+    return result
 
 
 def test_connection_killed_before_the_transaction_is_replaced(
@@ -147,7 +148,7 @@ def test_deadlock_is_run_again(cachao: Cachao) -> None:
         holder = stack.enter_context(closing(Holder(cachao, order)))
 
         def let_the_other_finish(_: float) -> None:
-            closed_the_circle.wait()
+            closed_the_circle.wait(SECONDS)
             holder.close()
 
         stack.callback(closed_the_circle.set)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import pytest
 import local.servers.mariadb
 from local.servers.mariadb import MariaDBError, MariaDBServer
 from local.shop import Shop
+from tests.support.waiting import SECONDS, wait_until_ended, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,17 +40,6 @@ def rows(connection: pymysql.Connection[Any], statement: str) -> list[tuple[Any,
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return list(cursor.fetchall())
-
-
-def wait_until_ended(*pids: int) -> None:
-    """For processes of another parent, which cannot be waited for as children are."""
-    for pid in pids:
-        try:
-            ended = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        select.select([ended], [], [])
-        os.close(ended)
 
 
 def test_user_of_a_new_database_enters_by_tcp_with_the_password(server: MariaDBServer) -> None:
@@ -160,18 +148,27 @@ def test_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
         text=True,
     ) as owner:
         assert owner.stdout is not None
-        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        with within("the server to start"):
+            pids = [int(pid) for pid in owner.stdout.readline().split()]
         owner.kill()
         wait_until_ended(*pids)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_command_prints_settings_that_connect_and_ends_on_request() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "local.servers.mariadb"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as command:
+    with ExitStack() as stack:
+        command = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "local.servers.mariadb"],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        stack.callback(command.kill)
         assert command.stdout is not None
-        settings = dict(command.stdout.readline().strip().split("=", 1) for _ in range(6))
+        with within("the command to print its settings"):
+            settings = dict(command.stdout.readline().strip().split("=", 1) for _ in range(6))
         pymysql.connect(
             host=settings["DB_HOST"],
             port=int(settings["DB_PORT"]),
@@ -180,4 +177,4 @@ def test_command_prints_settings_that_connect_and_ends_on_request() -> None:
             password=settings["DB_PASSWORD"],
         ).close()
         command.send_signal(signal.SIGTERM)
-        assert command.wait() == 0
+        assert command.wait(SECONDS) == 0

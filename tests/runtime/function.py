@@ -62,7 +62,7 @@ class Function:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.wait(PATIENCE_SECONDS)
         self._api.__exit__()
 
     @property

@@ -17,6 +17,8 @@ from threading import Condition, Thread
 from typing import Any, Self
 from uuid import uuid4
 
+from tests.support.waiting import join
+
 PREFIX = "/2018-06-01/runtime"
 FUNCTION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:{name}"
 _REPORT = re.compile(rf"{PREFIX}/(?:(init)|invocation/([^/]+))/(response|error)")
@@ -84,7 +86,7 @@ class RuntimeAPI(ThreadingHTTPServer):
     def __exit__(self, *_: object) -> None:
         self._queue.put(None)
         self.shutdown()
-        self._thread.join()
+        join(self._thread, "the server")
         self.server_close()
 
     def put(self, invocation: Invocation) -> None:

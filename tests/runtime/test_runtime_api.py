@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.runtime.runtime_api import PREFIX, Invocation, RuntimeAPI
+from tests.support.waiting import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ def api() -> Iterator[RuntimeAPI]:
 
 
 def call(api: RuntimeAPI, method: str, path: str, body: object = None) -> tuple[int, Any]:
-    connection = HTTPConnection(api.address)
+    connection = HTTPConnection(api.address, timeout=SECONDS)
     connection.request(method, PREFIX + path, json.dumps(body) if method == "POST" else None)
     response = connection.getresponse()
     answer = (response.status, json.loads(response.read()))

@@ -9,6 +9,8 @@ from typing import Self
 
 from botocore.awsrequest import AWSRequest
 
+from tests.support.waiting import SECONDS, join
+
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:stripe-AbCdEf"
 SECRET = {"secret_key": "sk_test_marker", "webhook_secret": "whsec_marker"}
 
@@ -51,7 +53,7 @@ class SecretsManagerServer(ThreadingHTTPServer):
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
         self.shutdown()
-        self._thread.join()
+        join(self._thread, "the server")
         self.server_close()
 
 
@@ -65,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         answers = self.server.answers
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if answer is None:
-            self.server.stopping.wait()
+            self.server.stopping.wait(SECONDS)
             return
         status, content = answer
         text = content if isinstance(content, str) else json.dumps(content)

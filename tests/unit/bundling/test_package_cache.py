@@ -10,6 +10,7 @@ import pytest
 
 from stripe_settlement.bundling.code import Precompile
 from tests.support.bundling import files_of
+from tests.support.waiting import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def test_synths_at_once_make_the_same_asset_and_keep_one_entry(
     with ThreadPoolExecutor(4) as pool:
         assets = [pool.submit(make, cache=tmp_path / "cache") for _ in range(4)]
 
-    first, *others = [files_of(asset.result()) for asset in assets]
+    first, *others = [files_of(asset.result(SECONDS)) for asset in assets]
     assert all(other == first for other in others)
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
