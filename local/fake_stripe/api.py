@@ -5,22 +5,18 @@ from __future__ import annotations
 import copy
 import json
 import secrets
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from local.fake_stripe.account import Account, Mode
 from local.fake_stripe.checkout import expand
 from local.fake_stripe.errors import ApiError
 from local.fake_stripe.idempotency import IdempotencyKeys
-from local.fake_stripe.parameters import check, read_form
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Mapping, Sequence
-
-    from local.fake_stripe.account import Account, Mode
-    from local.fake_stripe.parameters import Parameters
-    from local.fake_stripe.routes import Route
+from local.fake_stripe.parameters import Parameters, check, read_form
+from local.fake_stripe.routes import Route
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,18 +7,16 @@ Stripe API reference, "Checkout Sessions", "PaymentIntents", "Charges", "Refunds
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import stripe
 from stripe.checkout import Session
 
 from local.fake_stripe.account import Json, Mode, merge_metadata, new_id, nulls
 from local.fake_stripe.errors import ApiError, missing
+from local.fake_stripe.events import Events
 from local.fake_stripe.pagination import in_range, v1_page
-
-if TYPE_CHECKING:
-    from local.fake_stripe.events import Events
-    from local.fake_stripe.parameters import Parameters
+from local.fake_stripe.parameters import Parameters
 
 _PLAYED: Final = frozenset(
     {

@@ -7,25 +7,20 @@ object of the arguments, at `POST /_fake/<name>`: see `call`.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import urllib3
 
-from local.fake_stripe.account import Json, Mode, new_secret
+from local.fake_stripe.account import Account, Json, Mode, new_secret
+from local.fake_stripe.checkout import Checkout
+from local.fake_stripe.delivery import Deliveries
 from local.fake_stripe.errors import ApiError
-from local.fake_stripe.faults import Fault
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterable
-
-    from local.fake_stripe.account import Account
-    from local.fake_stripe.checkout import Checkout
-    from local.fake_stripe.delivery import Deliveries
-    from local.fake_stripe.faults import Faults
+from local.fake_stripe.faults import Fault, Faults
 
 PREFIX: Final = "/_fake/"
 _DAY: Final = 86_400.0

@@ -12,20 +12,16 @@ import itertools
 import json
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import urllib3
 from stripe import WebhookSignature
 
-from local.fake_stripe.account import API_VERSION
+from local.fake_stripe.account import API_VERSION, Json, Mode, Secret
 from local.fake_stripe.event_destinations import PING, source_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from local.fake_stripe.account import Json, Mode, Secret
-    from local.fake_stripe.partner_events import PartnerEvents
+from local.fake_stripe.partner_events import PartnerEvents
 
 _WORKERS: Final = 4
 _WEBHOOK_SECONDS: Final = 40.0

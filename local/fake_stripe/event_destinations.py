@@ -8,7 +8,7 @@ reference, "Event Destinations"; Stripe docs, "Send events to Amazon EventBridge
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import Any, Final, get_args
 
 import stripe
 from stripe.events._event_classes import get_v2_event_class
@@ -24,12 +24,9 @@ from local.fake_stripe.account import (
 )
 from local.fake_stripe.errors import ApiError, invalid_fields, missing
 from local.fake_stripe.pagination import v2_page
-from local.fake_stripe.partner_events import source_arn
+from local.fake_stripe.parameters import Parameters
+from local.fake_stripe.partner_events import PartnerEvents, source_arn
 from local.fake_stripe.webhook_endpoints import url_problem
-
-if TYPE_CHECKING:
-    from local.fake_stripe.parameters import Parameters
-    from local.fake_stripe.partner_events import PartnerEvents
 
 _URL: Final = "/v2/core/event_destinations"
 _SOURCES: Final = "aws.partner/stripe.com/"

@@ -6,19 +6,15 @@ Sources: Stripe API reference, "Events" of v1 and of v2; the library's `stripe.e
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local.fake_stripe.account import API_VERSION, Json, Mode, new_id, timestamp
 from local.fake_stripe.errors import ApiError, missing
-from local.fake_stripe.event_destinations import PING
+from local.fake_stripe.event_destinations import PING, EventDestinations
 from local.fake_stripe.pagination import in_range, v1_page, v2_page
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.fake_stripe.event_destinations import EventDestinations
-    from local.fake_stripe.parameters import Parameters
+from local.fake_stripe.parameters import Parameters
 
 _URLS = {
     "checkout.session": "/v1/checkout/sessions",

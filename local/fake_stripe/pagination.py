@@ -6,16 +6,13 @@ Sources: Stripe API reference, "Pagination"; API v2, "List pagination". Newest o
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 from urllib.parse import urlencode
 
+from local.fake_stripe.account import Json
 from local.fake_stripe.errors import ApiError, invalid_fields, missing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from local.fake_stripe.account import Json
-    from local.fake_stripe.parameters import Parameters
+from local.fake_stripe.parameters import Parameters
 
 _DEFAULT: Final = 10
 _MAXIMUM: Final = 100

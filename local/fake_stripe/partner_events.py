@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
-if TYPE_CHECKING:
-    from local.fake_stripe.account import Json
+from local.fake_stripe.account import Json
 
 
 class PartnerEvents(Protocol):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from stripe import params
 from stripe.params import checkout as checkout_params
 from stripe.params.v2 import core as core_params
 
 from local.fake_stripe import checkout, webhook_endpoints
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.fake_stripe.checkout import Checkout
-    from local.fake_stripe.event_destinations import EventDestinations
-    from local.fake_stripe.events import Events
+from local.fake_stripe.checkout import Checkout
+from local.fake_stripe.event_destinations import EventDestinations
+from local.fake_stripe.events import Events
 
 
 class _Nothing(TypedDict):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import stripe
 
@@ -19,9 +20,6 @@ from local.fake_stripe.events import Events
 from local.fake_stripe.faults import Faults
 from local.fake_stripe.partner_events import PartnerEvents, PartnerEventsInMemory
 from local.fake_stripe.routes import routes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _HOST: Final = "127.0.0.1"
 

@@ -6,7 +6,6 @@ Source: Stripe API reference, "Webhook Endpoints".
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stripe import WebhookEndpoint
@@ -14,9 +13,7 @@ from stripe import WebhookEndpoint
 from local.fake_stripe.account import Json, Mode, merge_metadata, new_id, new_secret, nulls
 from local.fake_stripe.errors import ApiError, missing
 from local.fake_stripe.pagination import v1_page
-
-if TYPE_CHECKING:
-    from local.fake_stripe.parameters import Parameters
+from local.fake_stripe.parameters import Parameters
 
 _URL = "/v1/webhook_endpoints"
 

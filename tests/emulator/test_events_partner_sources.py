@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from local.servers.emulated_aws import ACCOUNT, REGION
-
-if TYPE_CHECKING:
-    from local.servers.emulated_aws import EmulatedAWS
+from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS
 
 
 @pytest.fixture

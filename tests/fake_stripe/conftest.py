@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
 import pytest
+import stripe
 
+from local.fake_stripe.server import StripeServer
 from tests.support.stripe_server import partner_events, stripe_server
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import stripe
-
-    from local.fake_stripe.server import StripeServer
 
 __all__ = ["partner_events", "stripe_server"]
 

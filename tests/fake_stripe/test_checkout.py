@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import stripe
 
+from local.fake_stripe.server import StripeServer
 from tests.fake_stripe.conformity import assert_declared
-
-if TYPE_CHECKING:
-    from local.fake_stripe.server import StripeServer
 
 
 def order(amount: int = 2500, quantity: int = 2, **more: Any) -> Any:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import stripe
 
 from local.fake_stripe.control import call
-
-if TYPE_CHECKING:
-    from local.fake_stripe.server import StripeServer
+from local.fake_stripe.server import StripeServer
 
 
 def test_checkout_is_paid_and_seen_over_http(stripe_server: StripeServer) -> None:

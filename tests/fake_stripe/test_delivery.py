@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import stripe
 
+from local.fake_stripe.partner_events import PartnerEventsInMemory
 from local.fake_stripe.server import StripeServer
-
-if TYPE_CHECKING:
-    from local.fake_stripe.partner_events import PartnerEventsInMemory
-    from tests.fake_stripe.conftest import Webhook
+from tests.fake_stripe.conftest import Webhook
 
 COMPLETED: Any = "checkout.session.completed"
 

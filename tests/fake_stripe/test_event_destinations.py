@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import stripe
 
+from local.fake_stripe.partner_events import PartnerEventsInMemory
+from local.fake_stripe.server import StripeServer
 from tests.fake_stripe.conformity import assert_declared
-
-if TYPE_CHECKING:
-    from local.fake_stripe.partner_events import PartnerEventsInMemory
-    from local.fake_stripe.server import StripeServer
 
 EVENTBRIDGE: dict[str, Any] = {
     "name": "tickets",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import stripe
@@ -11,9 +12,6 @@ import stripe
 from local.fake_stripe.partner_events import EventBridge
 from local.fake_stripe.server import StripeServer
 from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module")

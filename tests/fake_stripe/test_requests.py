@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import stripe
 
 from local.fake_stripe.account import ACCOUNT
-
-if TYPE_CHECKING:
-    from local.fake_stripe.partner_events import PartnerEventsInMemory
-    from local.fake_stripe.server import StripeServer
+from local.fake_stripe.partner_events import PartnerEventsInMemory
+from local.fake_stripe.server import StripeServer
 
 URL = "https://example.com/webhooks/stripe"
 ENDPOINT: Any = {"url": URL, "enabled_events": ["*"]}

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import stripe
 
+from local.fake_stripe.server import StripeServer
 from tests.fake_stripe.conformity import assert_declared
-
-if TYPE_CHECKING:
-    from local.fake_stripe.server import StripeServer
 
 URL = "https://example.com/webhooks/stripe"
 
