@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from stripe import params
 from stripe.params import checkout as checkout_params
@@ -15,10 +15,6 @@ from local.fake_stripe import checkout, webhook_endpoints
 from local.fake_stripe.checkout import Checkout
 from local.fake_stripe.event_destinations import EventDestinations
 from local.fake_stripe.events import Events
-
-
-class _Nothing(TypedDict):
-    """No parameters at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +73,16 @@ def _v2(destinations: EventDestinations, events: Events) -> list[Route]:
             "GET", "/ID", core_params.EventDestinationRetrieveParams, destinations.retrieve
         ),
         destination("POST", "/ID", core_params.EventDestinationUpdateParams, destinations.update),
-        destination("DELETE", "/ID", _Nothing, destinations.delete),
-        destination("POST", "/ID/enable", _Nothing, destinations.enable),
-        destination("POST", "/ID/disable", _Nothing, destinations.disable),
-        destination("POST", "/ID/ping", _Nothing, events.ping),
+        destination("DELETE", "/ID", core_params.EventDestinationDeleteParams, destinations.delete),
+        destination(
+            "POST", "/ID/enable", core_params.EventDestinationEnableParams, destinations.enable
+        ),
+        destination(
+            "POST", "/ID/disable", core_params.EventDestinationDisableParams, destinations.disable
+        ),
+        destination("POST", "/ID/ping", core_params.EventDestinationPingParams, events.ping),
         event("GET", "", core_params.EventListParams, events.list_thin),
-        event("GET", "/ID", _Nothing, events.retrieve_thin),
+        event("GET", "/ID", core_params.EventRetrieveParams, events.retrieve_thin),
     ]
 
 
