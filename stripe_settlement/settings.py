@@ -11,6 +11,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from stripe_settlement._validation import require_between, require_duration, require_match
 from stripe_settlement.monitoring.alarm_settings import AlarmSettings
@@ -261,7 +262,11 @@ class MigrationSettings:
 
     timeout: Duration = Duration.minutes(5)  # noqa: RUF009
     """How long the migrations may take. They create small tables; the time is for the wait behind
-    a lock. More than 14 minutes would outlast the trigger that waits for the result."""
+    a lock. More than 14 minutes would outlast what waits for the result."""
+
+    secret: secretsmanager.ISecret | None = None
+    """JSON secret with `username` and `password` of a user that may create, alter and drop tables;
+    the functions that settle never see it. None: the migrations use the database's own secret."""
 
     def __post_init__(self) -> None:
         require_duration("timeout", self.timeout, Duration.seconds(30), Duration.minutes(14))

@@ -86,8 +86,7 @@ class StripeSettlement(Construct):
             alarm_topic: a topic with subscribers of its own, instead of creating one. CloudWatch
                 must be allowed to publish to it and to use its key.
             queue_key: customer-managed key of the failure queues.
-            permissions_boundary: for every role created here, and for the one CDK creates in this
-                stack to run the migration.
+            permissions_boundary: for every role created here.
             code: the functions' asset; by default it is bundled from what this library ships.
             settings: everything else.
 
@@ -197,7 +196,7 @@ class StripeSettlement(Construct):
         )
         self._tag()
         if permissions_boundary is not None:
-            self._apply_boundary(permissions_boundary)
+            iam.PermissionsBoundary.of(self).apply(permissions_boundary)
 
     @property
     def webhook_url(self) -> str | None:
@@ -310,8 +309,3 @@ class StripeSettlement(Construct):
             Tags.of(self).add(key, value)
         for child in self.node.children:
             Tags.of(child).add("Component", child.node.id)
-
-    def _apply_boundary(self, boundary: iam.IManagedPolicy) -> None:
-        iam.PermissionsBoundary.of(self).apply(boundary)
-        if self.migration is not None:
-            self.migration.apply_permissions_boundary_to_trigger(boundary)

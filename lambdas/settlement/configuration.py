@@ -6,7 +6,7 @@ every setting that is wrong, so that one deployment mends them all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -81,6 +81,17 @@ def read_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
     database = _read_database(read)
     read.raise_problems()
     return database
+
+
+def read_migration_settings(environ: Mapping[str, str]) -> DatabaseSettings:
+    """Read the settings of the ledger for the migrations, which may have credentials of their own.
+
+    Raises:
+        ConfigurationError: naming each setting that is missing or malformed.
+    """
+    settings = read_database_settings(environ)
+    secret_arn = environ.get("MIGRATION_SECRET_ARN")
+    return replace(settings, password=None, secret_arn=secret_arn) if secret_arn else settings
 
 
 def read_webhook_settings(environ: Mapping[str, str]) -> WebhookSettings:

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Final
 
-from aws_cdk import Acknowledgment, CfnResource, Duration, Stack, Validations, triggers
+from aws_cdk import Acknowledgment, CustomResource, Duration, Validations, custom_resources
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from stripe_settlement.database import DatabaseConnection
 from stripe_settlement.functions.database_function import DatabaseFunction
@@ -15,15 +15,23 @@ from stripe_settlement.functions.network import Network
 from stripe_settlement.settings import FunctionSettings, LogSettings, MigrationSettings
 
 _HANDLER = "migration_handler.handler"
-_PROVIDER = "AWSCDK.TriggerCustomResourceProviderCustomResourceProvider"
 _MARGIN = Duration.seconds(30)
+_NO_EVENT_TO_KEEP = Acknowledgment(
+    id="Serverless-LambdaDLQ",
+    reason="Invoked by CloudFormation, which waits for the result and fails with it: there is no "
+    "event to keep.",
+)
 
 
 class SchemaMigration(DatabaseFunction):
-    """A function in the database's network that every deployment with new code or settings invokes.
+    """A function in the database's network, and a resource that has it run by CloudFormation.
 
-    The deployment waits for its result and fails with it. CDK's trigger, which does the waiting,
-    runs outside the VPC and only ever calls Lambda. The migrations are safe to run twice.
+    It runs whenever the code, the settings or the database's address change, also by a stack
+    parameter alone, and the deployment fails with it. CDK's provider framework, which hands its
+    result to CloudFormation, runs outside the VPC and only ever calls this function.
+
+    A stack that goes back to what it last had, as in a rollback, is not held up by a database that
+    is down: see `lambdas/migration_handler.py`.
     """
 
     def __init__(
@@ -39,13 +47,14 @@ class SchemaMigration(DatabaseFunction):
         service_name: str | None = None,
         network: Network | None = None,
     ) -> None:
-        """Create the function and the trigger that invokes it in every deployment.
+        """Create the function and the resource that runs it in a deployment.
 
         Args:
             scope: the parent construct.
             construct_id: its id there.
             code: the asset, built for the runtime and the architecture of `function_settings`.
-            database: the user of its secret must be allowed to create and alter tables.
+            database: the user of its secret must be allowed to create, alter and drop tables,
+                unless `settings` brings a secret for that.
             settings: of the migration.
             function_settings: what it has in common with the other functions; not their timeout,
                 and no reserved concurrency, for it runs once per deployment.
@@ -55,6 +64,11 @@ class SchemaMigration(DatabaseFunction):
         """
         settings = settings or MigrationSettings()
         function_settings = function_settings or FunctionSettings()
+        environment: dict[str, str] = {}
+        if service_name is not None:
+            environment["POWERTOOLS_SERVICE_NAME"] = service_name
+        if settings.secret is not None:
+            environment["MIGRATION_SECRET_ARN"] = settings.secret.secret_arn
         super().__init__(
             scope,
             construct_id,
@@ -67,59 +81,88 @@ class SchemaMigration(DatabaseFunction):
                 timeout=settings.timeout,
                 reserved_concurrency=None,
             ),
-            environment={"POWERTOOLS_SERVICE_NAME": service_name} if service_name else None,
+            environment=environment,
             function_name=function_name,
             network=network,
         )
-        self.trigger: Final = triggers.Trigger(
+        if settings.secret is not None:
+            self.allow_reading(settings.secret, noun="MigrationSecret")
+        provider = self._provider(function_settings.logs, function_name=function_name)
+        self.run: Final = CustomResource(
             self,
-            "Trigger",
-            handler=self.function,
+            "Run",
+            resource_type="Custom::SchemaMigration",
+            service_token=provider.service_token,
             # Longer than the function may take, so that its own error is the one reported.
-            timeout=settings.timeout.plus(_MARGIN),
+            service_timeout=settings.timeout.plus(_MARGIN),
+            properties={
+                # The version alone would not do: a token in the environment resolves to something
+                # else, the template stays as it is, and so does the version.
+                "FunctionVersion": self.function.current_version.version,
+                "Environment": {**database.environment(), **environment},
+            },
         )
-        """Invokes the function in a deployment, which fails if it fails."""
-        self._expire_the_providers_logs(function_settings.logs)
+        """Runs the function in a deployment, which fails if it fails."""
         self._acknowledge_missing_dlq()
 
     def run_before(self, *scopes: Construct) -> None:
         """Create or update these only after the migrations have succeeded."""
-        self.trigger.execute_before(*scopes)
+        for scope in scopes:
+            scope.node.add_dependency(self.run)
 
     def run_after(self, *scopes: Construct) -> None:
         """Run the migrations only once these exist: the database, or the rule that allows us in."""
-        self.trigger.execute_after(*scopes)
+        self.run.node.add_dependency(*scopes)
 
-    def apply_permissions_boundary_to_trigger(self, boundary: iam.IManagedPolicy) -> None:
-        """Apply a boundary to the role of CDK's trigger provider, which belongs to the stack."""
-        if (provider := self._provider) is not None:
-            iam.PermissionsBoundary.of(provider).apply(boundary)
-
-    @property
-    def _provider(self) -> Construct | None:
-        provider = Stack.of(self).node.try_find_child(_PROVIDER)
-        return provider if isinstance(provider, Construct) else None
-
-    def _expire_the_providers_logs(self, settings: LogSettings) -> None:
-        """Create their log group: Lambda's own never expires, and outlives the stack."""
-        provider = self._provider
-        if provider is None or provider.node.try_find_child("LogGroup") is not None:
-            return
-        group = logs.LogGroup(
-            provider,
-            "LogGroup",
+    def _provider(
+        self, settings: LogSettings, *, function_name: str | None
+    ) -> custom_resources.Provider:
+        log_group = logs.LogGroup(
+            self,
+            "ProviderLogGroup",
             retention=settings.retention,
             removal_policy=settings.removal_policy,
         )
-        handler = provider.node.find_child("Handler")
-        if isinstance(handler, CfnResource):
-            handler.add_property_override("LoggingConfig.LogGroup", group.log_group_name)
-
-    def _acknowledge_missing_dlq(self) -> None:
-        Validations.of(self.function).acknowledge(
-            Acknowledgment(
-                id="Serverless-LambdaDLQ",
-                reason="Invoked synchronously by the deployment, which fails with it: there is no "
-                "event to keep.",
+        role = iam.Role(
+            self,
+            "ProviderRole",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description="Role of what has the schema migration run by CloudFormation",
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="WriteLogs",
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                resources=[log_group.log_group_arn],
             )
         )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="RunTheSchemaMigration",
+                actions=["lambda:InvokeFunction", "lambda:GetFunction"],
+                resources=[self.function.function_arn],
+            )
+        )
+        provider = custom_resources.Provider(
+            self,
+            "Provider",
+            on_event_handler=self.function,
+            # Without updates: the framework would add the same again, for every version as well.
+            framework_on_event_role=role.without_policy_updates(),
+            log_group=log_group,
+            provider_function_name=f"{function_name}-provider" if function_name else None,
+        )
+        _acknowledge_what_the_framework_is(provider.node.find_child("framework-onEvent"))
+        return provider
+
+    def _acknowledge_missing_dlq(self) -> None:
+        Validations.of(self.function).acknowledge(_NO_EVENT_TO_KEEP)
+
+
+def _acknowledge_what_the_framework_is(function: IConstruct) -> None:
+    reason = "CDK's provider framework has no setting for it; it runs once per deployment."
+    Validations.of(function).acknowledge(
+        _NO_EVENT_TO_KEEP,
+        Acknowledgment(id="Serverless-LambdaTracing", reason=reason),
+        Acknowledgment(id="Serverless-LambdaDefaultMemorySize", reason=reason),
+    )

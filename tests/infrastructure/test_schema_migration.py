@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import CfnParameter, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.aws_logs import RetentionDays
 
 from stripe_settlement import (
+    DatabaseConnection,
     FunctionSettings,
     LogSettings,
     MigrationSettings,
@@ -20,6 +22,7 @@ from tests.infrastructure.synthesis import (
     any_database,
     find,
     find_id,
+    only,
     resources,
     secret_arn,
     settle,
@@ -28,9 +31,15 @@ from tests.infrastructure.synthesis import (
 )
 
 
-def migration(stack: Stack, **arguments: Any) -> SchemaMigration:
+def migration(
+    stack: Stack, *, database: DatabaseConnection | None = None, **arguments: Any
+) -> SchemaMigration:
     return SchemaMigration(
-        stack, "SchemaMigration", code=any_code(), database=any_database(stack), **arguments
+        stack,
+        "SchemaMigration",
+        code=any_code(),
+        database=database or any_database(stack),
+        **arguments,
     )
 
 
@@ -43,20 +52,70 @@ def test_the_migration_runs_whenever_its_code_or_its_settings_change(stack: Stac
     migration(stack)
 
     template = template_of(stack)
-    [trigger] = resources(template, "Custom::Trigger").values()
     version = find_id(template, "AWS::Lambda::Version", "SchemaMigration")
-    assert trigger["Properties"]["HandlerArn"] == {"Ref": version}
-    assert trigger["Properties"]["ExecuteOnHandlerChange"] is True
+    assert only(template, "Custom::SchemaMigration")["FunctionVersion"] == {
+        "Fn::GetAtt": [version, "Version"]
+    }
+
+
+def test_the_migration_runs_again_when_a_parameter_alone_names_another_database(
+    stack: Stack,
+) -> None:
+    """The template stays as it is, and so does the version: only the resolved value differs."""
+    name = CfnParameter(stack, "DbName").value_as_string
+    migration(stack, database=any_database(stack, name=name))
+
+    template = template_of(stack)
+    environment = only(template, "Custom::SchemaMigration")["Environment"]
+    function = find(template, "AWS::Lambda::Function", "SchemaMigrationFunction")
+    assert environment["DB_NAME"] == {"Ref": "DbName"}
+    assert environment.items() <= function["Environment"]["Variables"].items()
+    assert {"DB_HOST", "DB_PORT", "DB_SECRET_ARN"} <= set(environment)
+
+
+def test_what_runs_is_the_function_as_it_stands_not_a_version_of_it(stack: Stack) -> None:
+    """A version keeps the variables it was published with."""
+    migration(stack)
+
+    template = template_of(stack)
+    function = find_id(template, "AWS::Lambda::Function", "SchemaMigrationFunction")
+    provider = find(template, "AWS::Lambda::Function", "SchemaMigrationProvider")
+    assert provider["Environment"]["Variables"]["USER_ON_EVENT_FUNCTION_ARN"] == {
+        "Fn::GetAtt": [function, "Arn"]
+    }
+
+
+def test_the_provider_may_run_the_migration_and_nothing_else(stack: Stack) -> None:
+    migration(stack)
+
+    template = template_of(stack)
+    function = find_id(template, "AWS::Lambda::Function", "SchemaMigrationFunction")
+    found = statements(template, "SchemaMigrationProviderRole")
+    assert set(found) == {"WriteLogs", "RunTheSchemaMigration"}
+    assert found["RunTheSchemaMigration"]["Resource"] == {"Fn::GetAtt": [function, "Arn"]}
+
+
+def test_the_migration_may_have_credentials_of_its_own(stack: Stack) -> None:
+    secret = secretsmanager.Secret.from_secret_complete_arn(stack, "Ddl", secret_arn("Ddl"))
+    settle(stack, settings=SettlementSettings(migration=MigrationSettings(secret=secret)))
+
+    template = template_of(stack)
+    found = statements(template, "SchemaMigrationRole")
+    assert found["ReadTheMigrationSecret"]["Resource"] == secret_arn("Ddl")
+    readers = [
+        logical_id
+        for logical_id, each in resources(template, "AWS::Lambda::Function").items()
+        if secret_arn("Ddl") in str(each["Properties"])
+    ]
+    assert readers == [find_id(template, "AWS::Lambda::Function", "SchemaMigrationFunction")]
 
 
 def test_the_deployment_waits_longer_than_the_migration_may_take(stack: Stack) -> None:
     migration(stack, settings=MigrationSettings(timeout=Duration.minutes(2)))
 
     template = template_of(stack)
-    [trigger] = resources(template, "Custom::Trigger").values()
-    function = find(template, "AWS::Lambda::Function", "SchemaMigration")
-    assert trigger["Properties"]["InvocationType"] == "RequestResponse"
-    assert trigger["Properties"]["Timeout"] == "150000"
+    function = find(template, "AWS::Lambda::Function", "SchemaMigrationFunction")
+    assert only(template, "Custom::SchemaMigration")["ServiceTimeout"] == "150"
     assert function["Timeout"] == 120
 
 
@@ -65,7 +124,7 @@ def test_the_migration_runs_the_migration_handler_without_reserving_concurrency(
 ) -> None:
     migration(stack)
 
-    function = find(template_of(stack), "AWS::Lambda::Function", "SchemaMigration")
+    function = find(template_of(stack), "AWS::Lambda::Function", "SchemaMigrationFunction")
     assert function["Handler"] == "migration_handler.handler"
     assert "ReservedConcurrentExecutions" not in function
 
@@ -73,31 +132,22 @@ def test_the_migration_runs_the_migration_handler_without_reserving_concurrency(
 def test_the_migration_may_read_the_databases_secret_and_no_other(stack: Stack) -> None:
     migration(stack)
 
-    found = statements(template_of(stack), "SchemaMigration")
+    found = statements(template_of(stack), "SchemaMigrationRole")
     assert set(found) == {"WriteLogs", "SendTracesToXRay", "ReadTheDatabaseSecret"}
     assert found["ReadTheDatabaseSecret"]["Resource"] == secret_arn("DatabaseCredentials")
 
 
-def test_logs_of_the_trigger_expire_and_stay_as_the_migrations_own_do(stack: Stack) -> None:
+def test_logs_of_the_provider_expire_and_stay_as_the_migrations_own_do(stack: Stack) -> None:
     logs = LogSettings(retention=RetentionDays.ONE_DAY, removal_policy=RemovalPolicy.DESTROY)
     migration(stack, function_settings=FunctionSettings(logs=logs))
 
     template = template_of(stack)
-    group_id = find_id(template, "AWS::Logs::LogGroup", "TriggerCustomResourceProvider")
+    group_id = find_id(template, "AWS::Logs::LogGroup", "SchemaMigrationProvider")
     group = template["Resources"][group_id]
-    provider = find(template, "AWS::Lambda::Function", "TriggerCustomResourceProvider")
-    assert provider["LoggingConfig"] == {"LogGroup": {"Ref": group_id}}
+    provider = find(template, "AWS::Lambda::Function", "SchemaMigrationProvider")
+    assert provider["LoggingConfig"]["LogGroup"] == {"Ref": group_id}
     assert group["Properties"]["RetentionInDays"] == 1
     assert group["DeletionPolicy"] == "Delete"
-
-
-def test_a_second_migration_in_a_stack_shares_the_trigger_provider(stack: Stack) -> None:
-    database = any_database(stack)
-    for name in ("First", "Second"):
-        SchemaMigration(stack, name, code=any_code(), database=database)
-
-    groups = resources(template_of(stack), "AWS::Logs::LogGroup")
-    assert len([name for name in groups if "TriggerCustomResourceProvider" in name]) == 1
 
 
 def test_the_migration_runs_before_what_waits_for_it(stack: Stack) -> None:
@@ -105,7 +155,7 @@ def test_the_migration_runs_before_what_waits_for_it(stack: Stack) -> None:
     migration(stack).run_before(later)
 
     template = template_of(stack)
-    [trigger] = resources(template, "Custom::Trigger")
+    [trigger] = resources(template, "Custom::SchemaMigration")
     assert trigger in dependencies(template, "AWS::SQS::Queue", "Later")
 
 
@@ -115,7 +165,7 @@ def test_the_migration_runs_after_what_it_waits_for(stack: Stack) -> None:
 
     template = template_of(stack)
     assert find_id(template, "AWS::SQS::Queue", "Sooner") in dependencies(
-        template, "Custom::Trigger", "Trigger"
+        template, "Custom::SchemaMigration", "Run"
     )
 
 
@@ -134,7 +184,7 @@ def test_the_routes_go_live_only_after_the_migrations_have_succeeded(
     settle(stack)
 
     template = template_of(stack)
-    assert find_id(template, "Custom::Trigger", "Trigger") in dependencies(template, kind, part)
+    assert find_id(template, "Custom::SchemaMigration", "Run") in dependencies(template, kind, part)
 
 
 def test_the_webhook_is_deployed_after_its_method(stack: Stack) -> None:
@@ -152,7 +202,7 @@ def test_the_settlement_shares_its_asset_and_its_network_with_the_migration(stac
     functions = [
         each["Properties"]
         for logical_id, each in resources(template_of(stack), "AWS::Lambda::Function").items()
-        if logical_id.startswith("Settlement")
+        if logical_id.startswith("Settlement") and "Provider" not in logical_id
     ]
     assert len(functions) == 3
     assert all(each["Code"] == functions[0]["Code"] for each in functions)
@@ -162,7 +212,7 @@ def test_the_settlement_can_leave_the_migration_out(stack: Stack) -> None:
     construct = settle(stack, settings=SettlementSettings(migration=None))
 
     assert construct.migration is None
-    assert resources(template_of(stack), "Custom::Trigger") == {}
+    assert resources(template_of(stack), "Custom::SchemaMigration") == {}
 
 
 def test_the_permissions_boundary_covers_the_role_that_cdk_makes_for_the_trigger(

@@ -167,8 +167,7 @@ def test_physical_names_begin_with_the_prefix(stack: Stack) -> None:
     assert only(template, "AWS::Events::Rule")["Name"] == "cachao-stripe-events"
     for kind, name in PHYSICAL_NAMES.items():
         for logical_id, each in resources(template, kind).items():
-            if not logical_id.startswith("AWSCDKTrigger"):  # CDK's own, not ours to name
-                assert each["Properties"][name].startswith("cachao-"), logical_id
+            assert each["Properties"][name].startswith("cachao-"), logical_id
 
 
 def test_two_settlements_in_one_stack_have_different_names(stack: Stack) -> None:
@@ -264,7 +263,7 @@ def test_functions_in_a_vpc_share_one_security_group(stack: Stack) -> None:
     groups = [
         each["Properties"]["VpcConfig"]["SecurityGroupIds"]
         for logical_id, each in resources(template, "AWS::Lambda::Function").items()
-        if logical_id.startswith("Settlement")
+        if logical_id.startswith("Settlement") and "Provider" not in logical_id
     ]
     assert groups == [[{"Fn::GetAtt": [group, "GroupId"]}]] * 3
 
@@ -280,7 +279,7 @@ def test_existing_subnets_and_security_groups_are_used(stack: Stack) -> None:
         security_groups=[group],
     )
 
-    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigration"):
+    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigrationFunction"):
         assert find(template_of(stack), "AWS::Lambda::Function", part)["VpcConfig"] == {
             "SecurityGroupIds": ["sg-1"],
             "SubnetIds": ["subnet-9"],
@@ -525,7 +524,7 @@ def test_every_function_follows_the_shared_settings(stack: Stack) -> None:
     settle(stack, settings=SettlementSettings(functions=FunctionSettings(memory_size=256)))
 
     template = template_of(stack)
-    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigration"):
+    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigrationFunction"):
         assert find(template, "AWS::Lambda::Function", part)["MemorySize"] == 256
 
 

@@ -1,0 +1,77 @@
+"""The schema follows the database that the stack is told of, or the deployment fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from local.cloud import LocalCloud
+from local.servers.cdk import CdkError
+from local.servers.mariadb import DatabaseAddress
+from local.servers.shop_database import ThrowawayDatabase
+from local.shop import Shop
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+@pytest.fixture
+def second(cloud: LocalCloud) -> Iterator[DatabaseAddress]:
+    """Another database on the same server, with the shop's tables; the stack is told again of the
+    first at the end."""
+    assert isinstance(cloud.database, ThrowawayDatabase)
+    first = cloud.database.address
+    address = replace(first, name="second")
+    with closing(cloud.database.server.admin_connection()) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE OR REPLACE DATABASE second")
+            cursor.execute(f"GRANT ALL ON second.* TO {first.user}")
+        Shop(address).create_tables()
+        yield address
+        cloud.deploy({"DbName": first.name, "DbPort": str(first.port)})
+        with connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE second")
+
+
+def stack_status(cloud: LocalCloud) -> str:
+    found = cloud.aws.client("cloudformation").describe_stacks(StackName=cloud.addresses.stack)
+    return str(found["Stacks"][0]["StackStatus"])
+
+
+def reasons(cloud: LocalCloud) -> list[str]:
+    """What CloudFormation was told of the migrations that failed."""
+    client = cloud.aws.client("cloudformation")
+    events = client.describe_stack_events(StackName=cloud.addresses.stack)["StackEvents"]
+    return [
+        event["ResourceStatusReason"]
+        for event in events
+        if event["ResourceType"] == "Custom::SchemaMigration"
+        and event["ResourceStatus"].endswith("FAILED")
+    ]
+
+
+def test_database_named_by_a_parameter_alone_gets_our_tables_and_settles(
+    cloud: LocalCloud, second: DatabaseAddress
+) -> None:
+    cloud.deploy({"DbName": second.name})
+
+    shop = Shop(second)
+    order = shop.add_order()
+    assert cloud.stripe.post(cloud.stripe.paid(order)).status == 200
+    assert shop.state(order).settlements == 1
+
+
+def test_database_that_does_not_answer_fails_the_deployment_which_rolls_back(
+    cloud: LocalCloud, second: DatabaseAddress
+) -> None:
+    with pytest.raises(CdkError):
+        cloud.deploy({"DbName": second.name, "DbPort": "1"})
+
+    assert stack_status(cloud) == "UPDATE_ROLLBACK_COMPLETE"
+    [reason] = reasons(cloud)
+    assert "the database gave OperationalError 2003 (CR_CONN_HOST_ERROR" in reason
+    order = cloud.shop.add_order()
+    assert cloud.stripe.post(cloud.stripe.paid(order)).status == 200
+    assert cloud.shop.state(order).settlements == 1
