@@ -221,7 +221,7 @@ def test_the_stack_leaves_behind_what_its_environment_needs(environment: str, po
 
 def test_the_functions_run_in_the_network_of_cdk_json() -> None:
     template = template_of(payments_stack("dev", network=NETWORK))
-    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigration"):
+    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigrationFunction"):
         assert find(template, "AWS::Lambda::Function", part)["VpcConfig"] == {
             "SecurityGroupIds": ["sg-1"],
             "SubnetIds": ["subnet-1", "subnet-2"],
