@@ -24,6 +24,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "EventSettings",
         "WebhookSettings",
         "QueueSettings",
+        "StripeAccountSettings",
         "MigrationSettings",
         "LogSettings",
     ),

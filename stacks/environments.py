@@ -65,14 +65,26 @@ class Environment:
     resource_prefix: str | None = "cachao"
     """Begins physical names. Two environments in one account need different ones."""
 
+    stripe_api_key_secret_arn: str | None = None
+    """Existing secret with a Stripe `api_key`, which connects Stripe: the stack creates there what
+    is not named here. None: `event_source_name` and Stripe's secret name what was made by hand."""
+
     event_source_name: str | None = None
-    """Stripe's partner event source. None: the default bus, which a forwarder of ours feeds."""
+    """Stripe's partner event source. None: the stack's own with a key, and else the default bus,
+    which a forwarder of ours feeds."""
 
     database_secret_arn: str | None = None
     """Existing secret. None: stored from the parameters DbUser and DbPassword."""
 
     stripe_secret_arn: str | None = None
-    """Existing secret. None: stored from the parameters StripeSecretKey and StripeWebhookSecret."""
+    """Existing secret of a webhook endpoint. None: the stack's own with a key, and else stored from
+    the parameters StripeSecretKey and StripeWebhookSecret."""
+
+    stripe_roll: int = 0
+    """Raised to roll the webhook's signing secret, where the stack has created the endpoint."""
+
+    stripe_api_base: str | None = None
+    """Address of a Stripe that is played. None: Stripe's own."""
 
     secrets_key_arn: str | None = None
     """Customer-managed key of the existing secrets. None: Secrets Manager's own."""
@@ -99,7 +111,7 @@ class Environment:
     """What happens to messages, logs and the secrets it stores when the stack goes."""
 
     def __post_init__(self) -> None:
-        for field in ("database_secret_arn", "stripe_secret_arn"):
+        for field in ("database_secret_arn", "stripe_secret_arn", "stripe_api_key_secret_arn"):
             value = getattr(self, field)
             require_match(
                 f"{field} of the environment {self.name!r}",
@@ -125,6 +137,7 @@ class Environment:
             f"'{AT_DEPLOYMENT}'."
             for field in ("database_secret_arn", "stripe_secret_arn")
             if getattr(self, field) is None
+            and not (field == "stripe_secret_arn" and self.stripe_api_key_secret_arn)
         ]
         return errors
 

@@ -61,10 +61,17 @@ class DeploymentParameters:
             tls=self._environment.database_tls,
         )
 
-    def stripe_secret(self) -> secretsmanager.ISecret:
-        """Return the secret with the endpoint's signing secret."""
+    def stripe_api_key_secret(self) -> secretsmanager.ISecret | None:
+        """Return the secret with the key that Stripe's side is created with; None without one."""
+        arn = self._environment.stripe_api_key_secret_arn
+        return None if arn is None else self._existing_secret("StripeApiKeySecretArn", arn)
+
+    def stripe_secret(self) -> secretsmanager.ISecret | None:
+        """Return the secret with the endpoint's signing secret; None if the stack creates both."""
         if (arn := self._environment.stripe_secret_arn) is not None:
             return self._existing_secret("StripeCredentialsArn", arn)
+        if self._environment.stripe_api_key_secret_arn is not None:
+            return None
         # Test mode's key alone: with real money secrets by parameter are an error.
         return self._stored_secret(
             "StripeSecret",
@@ -85,6 +92,15 @@ class DeploymentParameters:
             },
             reason="Stripe makes these secrets. They are rolled in Stripe's dashboard, and the "
             "functions accept the old and the new one meanwhile.",
+        )
+
+    def stripe_api_base(self) -> str | None:
+        """Return the address of a Stripe that is played; None for Stripe's own."""
+        address = self._environment.stripe_api_base
+        if address != AT_DEPLOYMENT:
+            return address
+        return self._text(
+            "StripeApiBase", "Address of a Stripe that is played", pattern=r"https?://[^\s/]+"
         )
 
     def event_source_name(self) -> str | None:

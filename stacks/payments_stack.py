@@ -15,6 +15,7 @@ from stripe_settlement import (
     LogSettings,
     QueueSettings,
     SettlementSettings,
+    StripeAccountSettings,
     StripeSettlement,
     WebhookSettings,
 )
@@ -61,6 +62,7 @@ class PaymentsStack(Stack):
             livemode=environment.livemode,
             database=parameters.database(),
             stripe_secret=parameters.stripe_secret(),
+            stripe_api_key_secret=parameters.stripe_api_key_secret(),
             event_source_name=event_source_name,
             vpc=vpc,
             security_groups=security_groups or None,
@@ -120,6 +122,9 @@ def _settings(environment: Environment, parameters: DeploymentParameters) -> Set
             reserved_concurrency=environment.reserved_concurrency, logs=logs
         ),
         queues=QueueSettings(removal_policy=environment.removal_policy),
+        stripe_resources=StripeAccountSettings(
+            roll=environment.stripe_roll, api_base=parameters.stripe_api_base()
+        ),
         webhook=WebhookSettings(
             api_name="CachaoApi", access_logs=logs if environment.access_logs else None
         ),
@@ -137,7 +142,8 @@ def _check_production(environment: Environment, settings: SettlementSettings) ->
         environment.errors()
         + production_errors(
             settings,
-            names_its_bus=environment.event_source_name is not None,
+            names_its_bus=environment.event_source_name is not None
+            or environment.stripe_api_key_secret_arn is not None,
             brings_its_topic=False,
             database_tls=environment.database_tls,
         ),

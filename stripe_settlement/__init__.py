@@ -18,6 +18,7 @@ from stripe_settlement.settings import (
     MigrationSettings,
     QueueSettings,
     SettlementSettings,
+    StripeAccountSettings,
     WebhookSettings,
 )
 from stripe_settlement.settlement import StripeSettlement
@@ -39,6 +40,7 @@ __all__ = [
     "SettlementMetric",
     "SettlementSettings",
     "StatusWords",
+    "StripeAccountSettings",
     "StripeSettlement",
     "TicketsTable",
     "WebhookSettings",

@@ -27,6 +27,7 @@ def require_webhook(
     settings: SettlementSettings,
     *,
     stripe_secret: secretsmanager.ISecret | None,
+    stripe_api_key_secret: secretsmanager.ISecret | None,
     rest_api: apigateway.IRestApi | None,
 ) -> None:
     """Check that a webhook can verify signatures, and that an API is given for a webhook only.
@@ -34,15 +35,33 @@ def require_webhook(
     Raises:
         ValueError: the secret is missing, or the API is one too many.
     """
-    if settings.webhook is not None and stripe_secret is None:
+    if settings.webhook is not None and stripe_secret is None and stripe_api_key_secret is None:
         raise ValueError(
-            "The webhook needs stripe_secret, the secret with the endpoint's signing secret. "
-            "Pass it, or leave the webhook out with SettlementSettings(webhook=None)."
+            "The webhook needs stripe_secret, the secret with the endpoint's signing secret, or "
+            "stripe_api_key_secret, the secret with a key to create the endpoint with. Pass one of "
+            "them, or leave the webhook out with SettlementSettings(webhook=None)."
         )
     if settings.webhook is None and rest_api is not None:
         raise ValueError(
             f"rest_api {rest_api.node.path!r} came although the settings leave out the webhook. "
             "Drop rest_api, or give SettlementSettings a webhook."
+        )
+
+
+def require_own_account(
+    settings: SettlementSettings, *, creates_destination: bool, creates_endpoint: bool
+) -> None:
+    """Check that what is created at Stripe sends the events of the account that is settled.
+
+    Raises:
+        ValueError: a connected account's events are settled.
+    """
+    if settings.stripe_account is not None and (creates_destination or creates_endpoint):
+        raise ValueError(
+            f"stripe_account is {settings.stripe_account!r} and stripe_api_key_secret came too; "
+            "what a stack creates at Stripe sends the key's own account's events. Create the event "
+            "destination and the webhook endpoint for connected accounts in Stripe, and pass "
+            "event_source_name and stripe_secret beside the key."
         )
 
 

@@ -273,6 +273,50 @@ class MigrationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StripeAccountSettings:
+    """What a deployment with a Stripe API key creates at Stripe.
+
+    Raises:
+        ValueError: a value that CloudFormation or Stripe would refuse.
+    """
+
+    roll: int = 0
+    """Raise it to roll the webhook's signing secret: a new endpoint works before the old one goes,
+    and both secrets are valid meanwhile. What somebody has deleted at Stripe is made again too."""
+
+    api_version: str = "2026-10-28.endive"
+    """Stripe API version that events are rendered in, pinned so that an upgrade of the account's
+    default changes nothing here. Another one is another destination and another endpoint."""
+
+    timeout: Duration = Duration.minutes(5)  # noqa: RUF009
+    """How long one change at Stripe may take, the wait for the event source included. A deployment
+    gives up a little later, and rolls back."""
+
+    in_vpc: bool = False
+    """Whether the functions that call Stripe run in the database's VPC too. They need no database,
+    and in a VPC they need a NAT: to Stripe, and to where CloudFormation takes answers."""
+
+    api_base: str | None = None
+    """Address of Stripe's API; None: Stripe's own. For a Stripe that is played."""
+
+    def __post_init__(self) -> None:
+        require_between("roll", self.roll, 0, 1_000_000)
+        require_match(
+            "api_version",
+            self.api_version,
+            r"20\d\d-\d\d-\d\d\.[a-z]+",
+            allowed="a Stripe API version such as 2026-10-28.endive",
+        )
+        require_match(
+            "api_base",
+            self.api_base,
+            r"https?://[^\s/]+",
+            allowed="an address without a path, such as http://127.0.0.1:12111",
+        )
+        require_duration("timeout", self.timeout, Duration.minutes(1), Duration.minutes(15))
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettlementSettings:
     """Everything that can be configured. `SettlementSettings()` is valid as it is.
 
@@ -315,6 +359,9 @@ class SettlementSettings:
 
     webhook: WebhookSettings | None = WebhookSettings()
     """The fallback route; None creates none."""
+
+    stripe_resources: StripeAccountSettings = StripeAccountSettings()
+    """What is created at Stripe, with an API key."""
 
     queues: QueueSettings = QueueSettings()
     """The rule's dead-letter queue and the functions' on-failure queues."""

@@ -21,6 +21,7 @@ from stripe_settlement._checks import (
     raise_if_any,
     require_mode,
     require_one_topic,
+    require_own_account,
     require_webhook,
 )
 from stripe_settlement._naming import physical_name
@@ -36,6 +37,10 @@ from stripe_settlement.redrive_grant import RedriveGrant
 from stripe_settlement.routes.eventbridge import EventRoute
 from stripe_settlement.routes.webhook import WebhookRoute
 from stripe_settlement.settings import SettlementSettings
+from stripe_settlement.stripe_account.access import StripeAccess
+from stripe_settlement.stripe_account.event_destination import EventDestination
+from stripe_settlement.stripe_account.signing_secret import SigningSecret
+from stripe_settlement.stripe_account.webhook_endpoint import WebhookEndpoint
 
 
 class StripeSettlement(Construct):
@@ -53,6 +58,7 @@ class StripeSettlement(Construct):
         livemode: bool,
         database: DatabaseConnection,
         stripe_secret: secretsmanager.ISecret | None = None,
+        stripe_api_key_secret: secretsmanager.ISecret | None = None,
         event_source_name: str | None = None,
         event_bus: events.IEventBus | None = None,
         rest_api: apigateway.IRestApi | None = None,
@@ -74,7 +80,12 @@ class StripeSettlement(Construct):
                 reaches the orders of the other. With True, what would do harm is an error.
             database: where the orders are.
             stripe_secret: JSON secret whose `webhook_secret` holds the endpoint's signing secret,
-                or several separated by commas. Needed for the webhook alone.
+                or several separated by commas. Needed for the webhook alone, and there only without
+                `stripe_api_key_secret`.
+            stripe_api_key_secret: JSON secret whose `api_key` is a secret or restricted key of
+                Stripe's. With it the stack creates and owns at Stripe what is not named here:
+                without `event_source_name` and `event_bus` the event destination, without
+                `stripe_secret` the webhook endpoint.
             event_source_name: Stripe's partner event source, `aws.partner/stripe.com/ed_…`: creates
                 the bus of that name, which associates the source.
             event_bus: a bus that exists already, instead of `event_source_name`.
@@ -97,13 +108,25 @@ class StripeSettlement(Construct):
         self.settings: Final = settings or SettlementSettings()
         """What was asked for."""
         require_mode(livemode)
-        require_webhook(self.settings, stripe_secret=stripe_secret, rest_api=rest_api)
+        require_webhook(
+            self.settings,
+            stripe_secret=stripe_secret,
+            stripe_api_key_secret=stripe_api_key_secret,
+            rest_api=rest_api,
+        )
+        has_key = stripe_api_key_secret is not None
+        names_its_bus = event_source_name is not None or event_bus is not None
+        require_own_account(
+            self.settings,
+            creates_destination=has_key and not names_its_bus,
+            creates_endpoint=has_key and stripe_secret is None,
+        )
         require_one_topic(self.settings, alarm_topic=alarm_topic)
         network = network_of(vpc, vpc_subnets=vpc_subnets, security_groups=security_groups)
         if livemode:
             errors = production_errors(
                 self.settings,
-                names_its_bus=event_source_name is not None or event_bus is not None,
+                names_its_bus=names_its_bus or has_key,
                 brings_its_topic=alarm_topic is not None,
                 database_tls=database.tls,
             )
@@ -119,18 +142,26 @@ class StripeSettlement(Construct):
         )
         self.network: Final = network and network.with_security_group(self)
         """Where all functions run; None outside a VPC."""
+        code = code or self._bundle()
+        access = self._stripe_access(stripe_api_key_secret, code)
         create = SettlementFunctions(
             scope=self,
             settings=self.settings,
             livemode=livemode,
             service_name=self.service_name,
-            code=code or self._bundle(),
+            code=code,
             database=database,
             queue_key=queue_key,
             network=self.network,
         )
         self.event_function: Final = create.event_function()
         """Settles what EventBridge delivers."""
+        self.event_destination: Final = (
+            self._event_destination(access) if access and not names_its_bus else None
+        )
+        """Stripe's side of the preferred route; None if it is not this stack's."""
+        if self.event_destination is not None:
+            event_source_name = self.event_destination.event_source_name
         self.event_route: Final = EventRoute(
             self,
             "EventRoute",
@@ -142,8 +173,16 @@ class StripeSettlement(Construct):
             queue_settings=self.settings.queues,
             queue_key=queue_key,
             name_prefix=prefix,
+            source_may_change=self.event_destination is not None,
         )
         """The preferred route."""
+        self.signing_secret: Final = (
+            SigningSecret(self, "SigningSecret").secret
+            if access and self.settings.webhook and stripe_secret is None
+            else None
+        )
+        """Of the webhook endpoint, kept by this stack; None if the endpoint is not this stack's."""
+        stripe_secret = stripe_secret or self.signing_secret
         self.webhook_function: Final = (
             create.webhook_function(self.settings.webhook, stripe_secret)
             if self.settings.webhook and stripe_secret
@@ -167,6 +206,8 @@ class StripeSettlement(Construct):
             *([self.webhook_function] if self.webhook_function else []),
         ]
         """The functions that settle."""
+        self.webhook_endpoint: Final = self._webhook_endpoint(access)
+        """Stripe's side of the fallback route; None if it is not this stack's."""
         self.migration: Final = (
             create.migration(self.settings.migration) if self.settings.migration else None
         )
@@ -269,6 +310,46 @@ class StripeSettlement(Construct):
     def _bundle(self) -> lambda_.Code:
         functions = self.settings.functions
         return settlement_code(runtime=functions.runtime, architecture=functions.architecture)
+
+    def _stripe_access(
+        self, api_key_secret: secretsmanager.ISecret | None, code: lambda_.Code
+    ) -> StripeAccess | None:
+        if api_key_secret is None:
+            return None
+        return StripeAccess(
+            livemode=self.livemode,
+            api_key_secret=api_key_secret,
+            code=code,
+            settings=self.settings.stripe_resources,
+            functions=self.settings.functions,
+            service_name=self.service_name,
+            network=self.network,
+        )
+
+    def _event_destination(self, access: StripeAccess) -> EventDestination:
+        return EventDestination(
+            self,
+            "EventDestination",
+            access=access,
+            event_types=self.settings.events.detail_types,
+            name=self.service_name,
+            function_name=physical_name(self.settings.resource_prefix, "stripe-event-destination"),
+        )
+
+    def _webhook_endpoint(self, access: StripeAccess | None) -> WebhookEndpoint | None:
+        if access is None or self.signing_secret is None or self.webhook_route is None:
+            return None
+        endpoint = WebhookEndpoint(
+            self,
+            "WebhookEndpoint",
+            access=access,
+            signing_secret=self.signing_secret,
+            url=self.webhook_route.url,
+            function_name=physical_name(self.settings.resource_prefix, "stripe-webhook-endpoint"),
+        )
+        # Stripe calls only what is there to answer, and stops before it goes.
+        endpoint.resource.node.add_dependency(self.webhook_route, *self.functions)
+        return endpoint
 
     def _migrate_before_going_live(self) -> None:
         if self.migration is None:

@@ -41,6 +41,7 @@ class EventRoute(Construct):
         queue_settings: QueueSettings | None = None,
         queue_key: kms.IKey | None = None,
         name_prefix: str | None = None,
+        source_may_change: bool = False,
     ) -> None:
         """Create the rule, its DLQ and, for a named source, its bus.
 
@@ -56,6 +57,8 @@ class EventRoute(Construct):
             queue_settings: of the DLQ.
             queue_key: customer-managed key of the DLQ.
             name_prefix: begins the physical names; without it CloudFormation names rule and queue.
+            source_may_change: whether a deployment may bring another source, and so another bus.
+                CloudFormation can replace the rule with it only if nobody has named the rule.
 
         Raises:
             ValueError: both a source and a bus, or a source that is not Stripe's.
@@ -77,7 +80,7 @@ class EventRoute(Construct):
         )
         """Holds the events that could not be delivered to the function."""
         self.dlq.allow_eventbridge_to_encrypt()
-        self._rule_name = physical_name(name_prefix, "stripe-events")
+        self._rule_name = None if source_may_change else physical_name(name_prefix, "stripe-events")
         self.rule: Final = events.Rule(
             self,
             "Rule",

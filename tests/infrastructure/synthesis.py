@@ -88,13 +88,17 @@ def any_database(stack: Stack, **changes: Any) -> DatabaseConnection:
 
 
 def settle(stack: Stack, **arguments: Any) -> StripeSettlement:
-    """The construct in test mode on a partner bus, with what the test is about."""
+    """The construct in test mode, with what the test is about.
+
+    On a partner bus and with a Stripe secret, unless a key is given to create Stripe's side with.
+    """
     values: dict[str, Any] = {"livemode": False, "code": any_code(), **arguments}
     if "database" not in values:
         values["database"] = any_database(stack)
-    if "stripe_secret" not in values:
+    has_key = "stripe_api_key_secret" in values
+    if "stripe_secret" not in values and not has_key:
         values["stripe_secret"] = any_secret(stack, "StripeCredentials")
-    if "event_source_name" not in values and "event_bus" not in values:
+    if "event_source_name" not in values and "event_bus" not in values and not has_key:
         values["event_source_name"] = PARTNER_SOURCE
     return StripeSettlement(stack, "Settlement", **values)
 

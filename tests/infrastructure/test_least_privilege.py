@@ -14,6 +14,7 @@ from tests.infrastructure.environment_templates import ENVIRONMENTS, environment
 from tests.infrastructure.synthesis import (
     TemplateJson,
     any_database,
+    any_secret,
     new_app,
     resources,
     secret_arn,
@@ -26,6 +27,7 @@ STARS_WITH_A_REASON = {
     "SendTracesToXRay": "X-Ray's actions know no resources",
     "ManageNetworkInterfaces": "the network interfaces do not exist yet",
     "DenyEc2FromFunctionCode": "a denial",
+    "WaitForStripesEventSource": "Stripe chooses the name of its event source",
 }
 
 
@@ -46,9 +48,16 @@ def everything_brought_in() -> TemplateJson:
     return template_of(stack)
 
 
+def stripes_side_created() -> TemplateJson:
+    stack = Stack(new_app(), "Shop")
+    settle(stack, stripe_api_key_secret=any_secret(stack, "StripeApiKey"))
+    return template_of(stack)
+
+
 TEMPLATES: dict[str, Callable[[], TemplateJson]] = {
     **{name: partial(environment_template, name) for name in ENVIRONMENTS},
     "everything brought in": everything_brought_in,
+    "stripe's side created": stripes_side_created,
 }
 
 
@@ -103,12 +112,18 @@ def test_every_invocation_is_allowed_to_one_source(template: TemplateJson) -> No
         assert "*" not in str(source), logical_id
 
 
-def test_secrets_are_read_and_nothing_else(template: TemplateJson) -> None:
+def test_secrets_are_read_and_the_stacks_signing_secret_alone_is_written(
+    template: TemplateJson,
+) -> None:
     for _, statement in allowances(template):
         actions = [
             each for each in as_list(statement["Action"]) if each.startswith("secretsmanager:")
         ]
-        assert actions in ([], ["secretsmanager:GetSecretValue"])
+        if statement["Sid"] == "WriteTheSigningSecret":
+            assert actions == ["secretsmanager:PutSecretValue"]
+            assert "SigningSecret" in statement["Resource"]["Ref"]
+        else:
+            assert actions in ([], ["secretsmanager:GetSecretValue"])
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,20 @@ from cdk_nag import AwsSolutionsChecks, NagPack, ServerlessChecks
 from constructs import IConstruct
 
 from tests.infrastructure.environment_templates import ENVIRONMENTS
-from tests.infrastructure.synthesis import new_app, payments_stack, settle
+from tests.infrastructure.synthesis import any_secret, new_app, payments_stack, settle
 
 
-@pytest.fixture(scope="module", params=[*ENVIRONMENTS, "a stranger's stack"])
+@pytest.fixture(
+    scope="module", params=[*ENVIRONMENTS, "a stranger's stack", "a stranger's stack with a key"]
+)
 def app(request: pytest.FixtureRequest) -> App:
     """An app after synthesis, when aspects and late-rendered resources are in the tree."""
     if request.param in ENVIRONMENTS:
         stack: Stack = payments_stack(request.param)
     else:
         stack = Stack(new_app(), "Shop")
-        settle(stack)
+        with_a_key = request.param == "a stranger's stack with a key"
+        settle(stack, **({"stripe_api_key_secret": any_secret(stack)} if with_a_key else {}))
     app = stack.node.root
     assert isinstance(app, App)
     app.synth()

@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 from aws_cdk import DockerImage
 
+from local.fake_stripe.server import StripeServer
 from stripe_settlement.bundling import build_asset
 from stripe_settlement.bundling.build_asset import EXCLUDED, Target
 from stripe_settlement.bundling.code import Installer, Precompile, shipped_source
 from stripe_settlement.bundling.local import LocalBundling, default_cache, find_installer
 from tests.support.bundling import THIS_PYTHON, files_of
+from tests.support.stripe_server import partner_events, stripe_server
+
+__all__ = ["partner_events", "stripe_server"]
 
 TEN_MEGABYTES = 10_000_000
 LOCK = shipped_source() / "requirements.txt"
@@ -75,7 +79,7 @@ def test_zip_is_under_ten_megabytes(tmp_path: Path, asset: Path) -> None:
     assert archive.stat().st_size < TEN_MEGABYTES
 
 
-@pytest.mark.parametrize("module", ["eventbridge_handler", "webhook_handler", "migration_handler"])
+@pytest.mark.parametrize("module", sorted(path.stem for path in shipped_source().glob("*.py")))
 def test_handler_needs_no_package_that_is_not_in_the_asset(asset: Path, module: str) -> None:
     done = run_in(asset, f"import {module}; print(callable({module}.handler))")
 
@@ -123,6 +127,40 @@ except SignatureVerificationError as error:
     program = program.replace("sys.stdin.readline()", repr(header))
 
     assert run_in(asset, program).stdout == "True\nrefused True\n"
+
+
+def test_trimmed_stripe_creates_finds_and_deletes_what_a_deployment_needs(
+    asset: Path, stripe_server: StripeServer
+) -> None:
+    program = """\
+import os
+from settlement.adapters.stripe_api import open_stripe
+stripe = open_stripe(os.environ["KEY"], livemode=False)
+types = {"enabled_events": ["checkout.session.completed"]}
+destination = {
+    "name": "any",
+    "type": "amazon_eventbridge",
+    "event_payload": "snapshot",
+    "snapshot_api_version": "2026-10-28.endive",
+    "amazon_eventbridge": {"aws_account_id": "111122223333", "aws_region": "eu-west-1"},
+}
+for objects, wanted in (
+    (stripe.v1.webhook_endpoints, {"url": "https://example.com"}),
+    (stripe.v2.core.event_destinations, destination),
+):
+    made = objects.create({**wanted, **types})
+    found = [each.id for each in objects.list({"limit": 100}).auto_paging_iter()]
+    objects.update(made.id, {"description": "any"})
+    objects.delete(made.id)
+    print(type(made).__name__, found == [made.id])
+"""
+
+    key = stripe_server.account.test_key
+    told = run_in(asset, program, STRIPE_API_BASE=stripe_server.url, KEY=key)
+
+    assert told.stdout.splitlines() == ["WebhookEndpoint True", "EventDestination True"]
+    assert stripe_server.account.test.webhook_endpoints == {}
+    assert stripe_server.account.test.destinations == {}
 
 
 def test_every_rule_for_leaving_out_still_matches_something(tmp_path: Path) -> None:

@@ -28,12 +28,15 @@ def test_each_library_has_one_door() -> None:
     doors: dict[str, set[str]] = {}
     for path in FILES:
         for package in {name.partition(".")[0] for name in imports(path)}:
-            if package not in sys.stdlib_module_names and package != "settlement":
+            if package not in sys.stdlib_module_names | {"settlement", "stripe_account"}:
                 doors.setdefault(package, set()).add(path.stem)
     assert doors == {
-        "stripe": {"signatures"},
+        "stripe": {
+            *{"signatures", "stripe_api", "api_key", "event_destination", "webhook_endpoint"},
+        },
         "pymysql": {"connection", "database"},
-        "botocore": {"secrets"},
+        "boto3": {"aws"},
+        "botocore": {"secrets", "aws"},
         "aws_lambda_powertools": {"telemetry"},
     }
 
@@ -72,3 +75,9 @@ def test_only_the_handlers_and_the_bootstrap_know_how_parts_are_joined() -> None
 def test_a_cursor_is_opened_in_one_file() -> None:
     users = {path.stem for path in FILES if ".cursor(" in path.read_text(encoding="utf-8")}
     assert users == {"database"}
+
+
+def test_what_settles_knows_nothing_of_what_creates_stripes_side() -> None:
+    settling = [path for path in FILES if path.parent.name != "stripe_account"]
+    users = {path.stem for path in settling if any("stripe_account" in n for n in imports(path))}
+    assert users == {"event_destination_handler", "webhook_endpoint_handler"}

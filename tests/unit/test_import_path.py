@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
-HANDLERS = ["eventbridge_handler", "webhook_handler", "migration_handler"]
+HANDLERS = [path.stem for path in sorted(LAMBDAS.glob("*.py"))]
+SETTLING = ["eventbridge_handler", "webhook_handler", "migration_handler"]
 
 ON_IMPORT = """
 import json, os, sys
@@ -70,6 +71,13 @@ def test_the_webhook_loads_stripe_and_no_aws_sdk() -> None:
     loaded = packages(importing("webhook_handler")["modules"])
     assert loaded & {"boto3", "botocore"} == set()
     assert "stripe" in loaded
+
+
+@pytest.mark.parametrize("module", SETTLING)
+def test_what_settles_loads_nothing_that_calls_stripe(module: str) -> None:
+    loaded = set(importing(module)["modules"])
+    assert {each for each in loaded if "stripe_account" in each or "stripe_api" in each} == set()
+    assert "stripe._stripe_client" not in loaded
 
 
 @pytest.mark.parametrize("module", HANDLERS)

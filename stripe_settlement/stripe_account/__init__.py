@@ -1,0 +1,1 @@
+"""Stripe's side, as resources of the stack."""
