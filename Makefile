@@ -21,8 +21,24 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
         --no-emit-index-url --no-emit-find-links --no-header
 
 .PHONY: help
-help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+help:
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Begin here
+
+.PHONY: run
+run: setup ## Play payments and failures in a local cloud: deploy, pay, fail, recover
+	@$(BIN)/python -m local run
+
+.PHONY: cloud
+cloud: setup ## Leave a local cloud running until Ctrl-C, and print what reaches it
+	@$(BIN)/python -m local cloud
+
+.PHONY: send
+send: setup ## Pay ORDER=1 in it, by ROUTE=eventbridge|webhook; AMOUNT=4999 is a wrong amount
+	@$(BIN)/python -m local send --order "$(ORDER)" --route "$(ROUTE)" $(if $(AMOUNT),--amount "$(AMOUNT)")
+
+##@ Install
 
 # One at a time, where the system has a lock for it: two calls at once must not install into each other.
 ONE_AT_A_TIME := $(if $(shell command -v flock),flock Makefile)
@@ -63,17 +79,7 @@ node_modules/.installed: package.json package-lock.json $(VENV)/.installed
 mariadb: ## Install MariaDB's server where it is missing and DB_HOST names no other
 	@$(if $(DB_HOST),:,scripts/install_mariadb.sh)
 
-.PHONY: run
-run: setup ## Play the whole story in a local cloud: deploy, pay, fail, recover
-	@$(BIN)/python -m local run
-
-.PHONY: cloud
-cloud: setup ## Leave a local cloud running until Ctrl-C; its addresses are in .local/outputs.json
-	@$(BIN)/python -m local cloud
-
-.PHONY: send
-send: setup ## Pay ORDER=1 in the running local cloud, by ROUTE=eventbridge|webhook
-	@$(BIN)/python -m local send --order "$(ORDER)" --route "$(ROUTE)"
+##@ Check
 
 .PHONY: test
 test: setup ## Run every test
@@ -96,6 +102,8 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+##@ Deploy
+
 .PHONY: synth
 synth: setup ## Synthesise the app for ENVIRONMENT=dev|prod into cdk.out
 	npx cdk synth --quiet -c environment=$(ENVIRONMENT)
@@ -107,6 +115,8 @@ diff: setup ## Compare the app with what is deployed
 .PHONY: deploy
 deploy: setup ## Deploy ENVIRONMENT=dev|prod
 	npx cdk deploy -c environment=$(ENVIRONMENT)
+
+##@ Generate and measure
 
 .PHONY: snapshots
 snapshots: setup ## Accept the synthesised templates as the new snapshots; read the diff

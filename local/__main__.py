@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,29 +16,38 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 import boto3
 import pymysql
+import urllib3
+from botocore.exceptions import BotoCoreError
 
 from local.cloud import Addresses, LocalCloud, fake_stripe
-from local.console import Show
-from local.scenario import Story
+from local.console import Console
+from local.scenario import Scenario
 from local.servers.cdk import REPOSITORY, CdkError
 from local.servers.emulated_aws import EmulatedAWSError, Timing
 from local.servers.mariadb import DatabaseAddress, MariaDBError
 from local.servers.shop_database import NamedDatabase, ShopDatabase, named_in
-from local.shop import Shop, ShopError
+from local.shop import Order, Shop, ShopError
 from local.waiting import WaitedInVain, wait_for
 
 OUTPUTS: Final = REPOSITORY / ".local" / "outputs.json"
 TIMING: Final = Timing(alarm_speed=100.0, async_retry_seconds=0.5)
 """An alarm's five minutes take three seconds; Lambda's first retry comes after half a second."""
+NEXT_STEPS: Final = {
+    "make cloud": "the same cloud, left running, with orders to pay",
+    "make send": "pay one of them: ORDER=1 ROUTE=eventbridge|webhook AMOUNT=4999",
+    "README.md": "the construct in ten lines, and how it is deployed",
+    "docs/": "deploying, runbook, settings, limits, testing, decisions",
+}
 _ORDERS: Final = 5
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; answers its exit code."""
+    """Run one command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description="A MariaDB and an emulated AWS on free ports of 127.0.0.1, and this "
@@ -45,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD name a MariaDB that runs on "
         "this machine already, instead of a throwaway one: its user must be allowed to create "
         "tables, and the orders that are made there stay. "
-        "Exit codes: 0 everything came out as it must, or `cloud` was ended by Ctrl-C; 1 something "
-        "did not; 2 usage; 130 Ctrl-C.",
+        "Exit codes: 0 every step was as expected, the payment was sent, or `cloud` was ended by "
+        "Ctrl-C; 1 it was not; 2 usage; 130 Ctrl-C.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|cloud|send")
-    commands.add_parser("run", help="deploy, play the story of payments and failures, and end")
+    commands.add_parser("run", help="deploy, play payments and failures, and end")
     cloud = commands.add_parser("cloud", help="deploy, and stay until Ctrl-C")
     send = commands.add_parser("send", help="pay an order in the cloud that stays")
     for command in (cloud, send):
@@ -65,58 +75,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--route",
         choices=("eventbridge", "webhook"),
         default="eventbridge",
-        help="how the news comes (%(default)s)",
+        help="by which route it is delivered (%(default)s)",
+    )
+    send.add_argument(
+        "--amount",
+        type=int,
+        help="what is paid, in minor units; another than the order's total is an anomaly "
+        "(default: the order's total)",
     )
     options = parser.parse_args(arguments)
-    show = Show()
+    console = Console()
     for sign in _ENDING:
         signal.signal(sign, _end)
     try:
         if options.command == "run":
-            return run(show)
+            return run(console)
         if options.command == "cloud":
-            return stay(show, options.outputs)
-        return pay(show, options.order, options.route, options.outputs)
-    except pymysql.err.OperationalError as error:
-        hint = " Is the cloud still running?" if options.command == "send" else ""
-        print(f"The database does not answer: {error}.{hint}", file=sys.stderr)
-        return 1
+            return stay(console, options.outputs)
+        return pay(console, options.order, options.route, options.amount, options.outputs)
     except (
         *(ShopError, CdkError, EmulatedAWSError, MariaDBError, WaitedInVain),
-        *(OSError, ValueError, pymysql.MySQLError),
+        *(OSError, ValueError, pymysql.MySQLError, urllib3.exceptions.HTTPError, BotoCoreError),
     ) as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def run(show: Show) -> int:
-    """Play the story. Answers 0 only if every scene came out as it must."""
+def run(console: Console) -> int:
+    """Play the scenario. Return 0 only if every step was as expected."""
     began = time.monotonic()
-    with LocalCloud(database=_database(), timing=TIMING, watch=show.phase) as cloud:
-        show.heading("The story")
-        story = Story(cloud, watch=show.working, played=show.scene)
-        story.play()
-        show.heading("")
-        show.scenes(story.scenes)
-        show.orders(story.orders())
-    show.verdict(story.scenes, seconds=time.monotonic() - began)
-    return 0 if story.as_it_must else 1
+    with LocalCloud(database=_database(), timing=TIMING, watch=console.phase) as cloud:
+        console.heading("The scenario")
+        scenario = Scenario(cloud, watch=console.working, played=console.step)
+        scenario.play()
+        console.heading("")
+        console.steps(scenario.steps)
+        console.orders(scenario.orders())
+    console.verdict(scenario.steps, seconds=time.monotonic() - began)
+    console.next_steps(NEXT_STEPS)
+    return 0 if scenario.as_expected else 1
 
 
-def stay(show: Show, outputs: Path) -> int:
+def stay(console: Console, outputs: Path) -> int:
     """Keep a cloud, with some orders to pay, until Ctrl-C or SIGTERM.
 
     Its addresses are in `outputs` as long.
+
+    Raises:
+        ValueError: the addresses of another cloud that runs are there.
     """
-    with LocalCloud(database=_database(), timing=TIMING, watch=show.phase) as cloud:
-        first, *_, last = [cloud.shop.add_order().id for _ in range(_ORDERS)]
-        _write(outputs, cloud.addresses)
+    _refuse_second_cloud(outputs)
+    with LocalCloud(database=_database(), timing=TIMING, watch=console.phase) as cloud:
+        orders = [cloud.shop.add_order() for _ in range(_ORDERS)]
+        _write(outputs, cloud.addresses, orders)
         try:
-            show.heading("Running until Ctrl-C")
-            show.addresses(cloud.addresses, os.path.relpath(outputs))
-            show.say(
-                f"Orders {first} to {last} wait to be paid: "
-                f"make send ORDER={first} ROUTE=eventbridge, or ROUTE=webhook"
+            console.heading("Running until Ctrl-C")
+            console.addresses(cloud.addresses, os.path.relpath(outputs))
+            console.heading("What to do next")
+            _stop_and_start_on_signal(cloud.database, console)
+            console.say(f"kill -USR1 {os.getpid()} stops the database; once more starts it again.")
+            console.say(
+                f"Orders {orders[0].id} to {orders[-1].id} wait to be paid: make send "
+                f"ORDER={orders[0].id} [ROUTE=webhook] [AMOUNT=4999]. More: docs/testing.md"
             )
             with suppress(Interrupted):  # how it is meant to end
                 threading.Event().wait()
@@ -125,27 +145,35 @@ def stay(show: Show, outputs: Path) -> int:
     return 0
 
 
-def pay(show: Show, order_id: int, route: str, outputs: Path) -> int:
-    """Pay an order in the cloud whose addresses are in `outputs`, and show what comes of it.
+def _stop_and_start_on_signal(database: ShopDatabase, console: Console) -> None:
+    running = True
 
-    Sent twice, it is the same payment twice.
+    def change(*_: object) -> None:
+        nonlocal running
+        running = not running
+        (database.start if running else database.stop)()
+        console.say(f"The database is {'running' if running else 'stopped'}.")
+
+    signal.signal(signal.SIGUSR1, change)
+
+
+def pay(console: Console, order_id: int, route: str, amount: int | None, outputs: Path) -> int:
+    """Pay an order in the cloud whose addresses are in `outputs`, and print what comes of it.
+
+    Sent twice, it is the same payment twice. The order itself is read from `outputs`, so that it
+    can be paid while the database is down.
 
     Raises:
-        ValueError: no cloud is running.
-        ShopError: there is no such order.
+        ValueError: no cloud is running, or it has no such order.
+        WaitedInVain: the database answers, and neither a settlement nor an anomaly came.
     """
-    addresses = _read(outputs)
-    shop = Shop(
-        DatabaseAddress(
-            host=addresses.db_host,
-            port=addresses.db_port,
-            name=addresses.db_name,
-            user=addresses.db_user,
-            password=addresses.db_password,
-        )
-    )
-    order = shop.order(order_id)
-    before = shop.state(order)
+    addresses, orders = _read(outputs)
+    order = next((order for order in orders if order.id == order_id), None)
+    if order is None:
+        numbers = ", ".join(str(order.id) for order in orders)
+        raise ValueError(f"There is no order {order_id}. The orders are {numbers}.")
+    if not _answers(addresses):
+        raise ValueError("The local cloud does not answer. Is it still running?")
     events = boto3.client(
         "events",
         endpoint_url=addresses.endpoint_url,
@@ -154,24 +182,37 @@ def pay(show: Show, order_id: int, route: str, outputs: Path) -> int:
         aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
     )
     stripe = fake_stripe(addresses, events)
-    event = stripe.paid(order)
+    event = stripe.paid(order, amount=amount)
     if route == "webhook":
         answer = stripe.post(event)
-        show.say(f"The webhook answered {answer.status} {answer.outcome}.")
+        console.say(f"The webhook returned {answer.status} {answer.outcome}.")
     else:
         stripe.publish(event)
-        show.say("EventBridge took the event.")
-        wait_for(
-            lambda: shop.state(order).settlements or None,
-            f"order {order_id} to be settled",
+        console.say("EventBridge took the event.")
+    try:
+        console.say(_outcome(Shop(_database_of(addresses)), order))
+    except pymysql.err.OperationalError:
+        queue = addresses.queue_names()["on_failure_queue"]
+        console.say(
+            "The database does not answer: Stripe would post again."
+            if route == "webhook"
+            else f"The database does not answer: after 2 retries the event waits in {queue}."
         )
-    after = shop.state(order)
-    show.say(
-        f"Order {order_id}: {before.status} → {after.status}, "
-        f"sold {before.sold} → {after.sold}, code used {before.used} → {after.used}, "
-        f"settled by {after.route or 'nothing'}."
+    return 0
+
+
+def _outcome(shop: Shop, order: Order) -> str:
+    state = wait_for(
+        lambda: (
+            state if (state := shop.state(order)).settlements or shop.anomalies(order) else None
+        ),
+        f"order {order.id} to be settled, or an anomaly to be recorded",
     )
-    return 0 if after.settlements == 1 else 1
+    anomalies = ", ".join(kind for kind, _ in shop.anomalies(order)) or "none"
+    return (
+        f"Order {order.id}: {state.status}, {state.sold} sold, code used {state.used}, "
+        f"settled by {state.route or 'nothing'}; anomalies: {anomalies}."
+    )
 
 
 def _database() -> ShopDatabase | None:
@@ -179,24 +220,60 @@ def _database() -> ShopDatabase | None:
     return NamedDatabase(named) if named else None
 
 
-def _write(outputs: Path, addresses: Addresses) -> None:
+def _database_of(addresses: Addresses) -> DatabaseAddress:
+    return DatabaseAddress(
+        host=addresses.db_host,
+        port=addresses.db_port,
+        name=addresses.db_name,
+        user=addresses.db_user,
+        password=addresses.db_password,
+    )
+
+
+def _answers(addresses: Addresses) -> bool:
+    """Return whether the cloud with these addresses is running."""
+    parts = urlsplit(addresses.endpoint_url)
+    with suppress(OSError):
+        socket.create_connection((parts.hostname, parts.port or 80), timeout=5).close()
+        return True
+    return False
+
+
+def _refuse_second_cloud(outputs: Path) -> None:
+    """Remove what a killed cloud left; raise ValueError for one that is running."""
+    if not outputs.exists():
+        return
+    addresses, _ = _read(outputs)
+    if _answers(addresses):
+        raise ValueError(
+            f"A local cloud is running already; its addresses are in {os.path.relpath(outputs)}. "
+            "End it with Ctrl-C, or give this one a file of its own: "
+            f"{Path(sys.executable).name} -m local cloud --outputs FILE"
+        )
+    outputs.unlink()
+
+
+def _write(outputs: Path, addresses: Addresses, orders: Sequence[Order]) -> None:
+    """Write them for their owner alone; raise ValueError if another cloud was faster."""
     outputs.parent.mkdir(exist_ok=True)
-    outputs.touch(mode=0o600)
-    values = asdict(addresses) | addresses.queue_names()
+    values = asdict(addresses) | addresses.queue_names() | {"orders": [asdict(o) for o in orders]}
+    _refuse_second_cloud(outputs)
+    outputs.touch(mode=0o600, exist_ok=False)
     outputs.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _remove(outputs: Path, addresses: Addresses) -> None:
-    """Another cloud may have written its own meanwhile."""
-    if outputs.exists() and _read(outputs) == addresses:
+    """Remove them, unless they are another cloud's meanwhile."""
+    if outputs.exists() and _read(outputs)[0] == addresses:
         outputs.unlink()
 
 
-def _read(outputs: Path) -> Addresses:
+def _read(outputs: Path) -> tuple[Addresses, list[Order]]:
     if not outputs.exists():
         raise ValueError("No local cloud is running here: start one with `make cloud`.")
     values = json.loads(outputs.read_text(encoding="utf-8"))
-    return Addresses(**{field.name: values[field.name] for field in fields(Addresses)})
+    addresses = Addresses(**{field.name: values[field.name] for field in fields(Addresses)})
+    return addresses, [Order(**order) for order in values["orders"]]
 
 
 class Interrupted(SystemExit):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from local.fake_stripe.sender import FakeStripe
 from local.operator import Operator
 from local.servers.cdk import CdkCli, Report
-from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing
+from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing, client_variables
 from local.servers.shop_database import ShopDatabase, ThrowawayDatabase
 from local.shop import Shop
 
@@ -49,8 +49,17 @@ class Addresses:
     signing_secret: str
     """Of the webhook endpoint."""
 
+    def variables(self) -> dict[str, str]:
+        """Return the variables by which `aws` and `stripe-settlement` reach it; empty: unset."""
+        return {
+            **client_variables(self.endpoint_url),
+            "AWS_PROFILE": "",
+            "AWS_SESSION_TOKEN": "",
+            "SETTLEMENT_STACK": self.stack,
+        }
+
     def queue_names(self) -> dict[str, str]:
-        """The queues' names, which the address of each one ends in."""
+        """Return the queues' names, which the address of each one ends in."""
         return {
             name.removesuffix("_url"): url.rpartition("/")[2]
             for name, url in asdict(self).items()

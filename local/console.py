@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console as Terminal
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from local.cloud import Addresses
-from local.scenario import OrderBeforeAndAfter, Scene
+from local.scenario import OrderBeforeAndAfter, Step
 from local.servers.cdk import Report
 
 _PIPE_WIDTH: Final = 110
 
 
-class Show:
-    """Writes to one console: a live line on a terminal, finished lines anywhere else."""
+class Console:
+    """Writes a live line on a terminal, finished lines anywhere else."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console: Final = console or _console()
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self._terminal: Final = terminal or _terminal()
 
     @contextmanager
     def phase(self, what: str) -> Iterator[Report]:
@@ -47,55 +48,55 @@ class Show:
             BarColumn(bar_width=30),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
-            console=self._console,
+            console=self._terminal,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self._terminal.is_terminal,
         ) as progress:
             task = progress.add_task(escape(what), total=None, count="")
             yield lambda done, total: progress.update(
                 task, completed=done, total=total, count=f"{done}/{total}"
             )
 
-    def scene(self, scene: Scene) -> None:
-        """One scene, played."""
-        self._finished(scene.as_it_must, f"{scene.title}: {scene.came}", scene.seconds)
+    def step(self, step: Step) -> None:
+        """Print one step, played."""
+        self._finished(step.as_expected, f"{step.title}: {step.actual}", step.seconds)
 
     def say(self, text: str) -> None:
-        """One line."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        """Print one line."""
+        self._terminal.print(text, markup=False, soft_wrap=True)
 
     def _finished(self, well: bool, what: str, seconds: float) -> None:
-        self._console.print(f"{_mark(well)} {escape(what)} [dim]{seconds:.1f} s[/]", soft_wrap=True)
+        self._terminal.print(
+            f"{_mark(well)} {escape(what)} [dim]{seconds:.1f} s[/]", soft_wrap=True
+        )
 
     def heading(self, text: str) -> None:
-        """What follows belongs together."""
-        self._console.print(f"\n[bold]{escape(text)}[/]")
+        """Print what the next lines are about."""
+        self._terminal.print(f"\n[bold]{escape(text)}[/]")
 
-    def scenes(self, scenes: Sequence[Scene]) -> None:
-        """What each delivery came to, where the proof lies, how long it took."""
-        table = _table("What each delivery came to, and where the proof lies")
-        for column in ("", "what happened", "by", "came to"):
+    def steps(self, steps: Sequence[Step]) -> None:
+        """Print what came of each step, where the proof is, how long it took."""
+        table = _table("The steps, and where the proof is")
+        for column in ("", "step", "by", "outcome"):
             table.add_column(column, no_wrap=True)
         table.add_column("proof", overflow="fold")
         table.add_column("s", justify="right")
-        for scene in scenes:
+        for step in steps:
             table.add_row(
-                _mark(scene.as_it_must),
-                escape(scene.title),
-                scene.route,
-                escape(scene.outcome) if scene.as_it_must else "[red]something else[/]",
-                escape(scene.proof),
-                f"{scene.seconds:.1f}",
+                _mark(step.as_expected),
+                escape(step.title),
+                step.route,
+                escape(step.outcome) if step.as_expected else "[red]not as expected[/]",
+                escape(step.proof),
+                f"{step.seconds:.1f}",
             )
-        self._console.print(table)
-        for scene in scenes:
-            if not scene.as_it_must:
-                self.say(
-                    f"{scene.title}: it must come to\n  {scene.must}\nand came to\n  {scene.came}"
-                )
+        self._terminal.print(table)
+        for step in steps:
+            if not step.as_expected:
+                self.say(f"{step.title}\n  expected  {step.expected}\n  was       {step.actual}")
 
     def orders(self, orders: Sequence[OrderBeforeAndAfter]) -> None:
-        """The orders before and after."""
+        """Print the orders before and after."""
         table = _table("The orders, before and after")
         for column in ("order", "role", "total", "status", "payment intent", "settled by"):
             table.add_column(column, no_wrap=True)
@@ -112,30 +113,40 @@ class Show:
                 f"{row.before.sold} → {row.after.sold}",
                 f"{row.before.used} → {row.after.used}",
             )
-        self._console.print(table)
-        self._console.print("[dim]Totals are in the currency's minor unit.[/]")
+        self._terminal.print(table)
+        self._terminal.print("[dim]Totals are in the currency's minor unit.[/]")
 
-    def verdict(self, scenes: Sequence[Scene], *, seconds: float) -> None:
-        """How it ended, in one line."""
-        well = sum(scene.as_it_must for scene in scenes)
+    def verdict(self, steps: Sequence[Step], *, seconds: float) -> None:
+        """Print how it ended, in one line."""
+        well = sum(step.as_expected for step in steps)
         self._finished(
-            well == len(scenes), f"{well} of {len(scenes)} scenes came out as they must", seconds
+            well == len(steps), f"{well} of {len(steps)} steps were as expected", seconds
         )
 
     def addresses(self, addresses: Addresses, path: str) -> None:
-        """Where everything is."""
+        """Print where everything is, and what makes a shell reach it."""
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_row("webhook", addresses.webhook_url)
-        table.add_row("AWS_ENDPOINT_URL", addresses.endpoint_url)
         table.add_row("event bus", addresses.event_bus)
         table.add_row("database", f"{addresses.db_host}:{addresses.db_port}/{addresses.db_name}")
         table.add_row("all of it", path)
-        self._console.print(table)
+        self._terminal.print(table)
+        self.heading("For aws and stripe-settlement, in another terminal")
+        for name, value in addresses.variables().items():
+            self.say(f"export {name}={shlex.quote(value)}" if value else f"unset {name}")
+
+    def next_steps(self, steps: Mapping[str, str]) -> None:
+        """Print what can be tried or read next, by the command or the page."""
+        self.heading("What to do next")
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for what, why in steps.items():
+            table.add_row(escape(what), escape(why))
+        self._terminal.print(table)
 
 
-def _console() -> Console:
-    """As wide as the terminal; what is piped is not squeezed into eighty columns."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+def _terminal() -> Terminal:
+    """Return one as wide as the terminal; what is piped is not squeezed into eighty columns."""
+    return Terminal(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def _table(title: str) -> Table:

@@ -1,7 +1,7 @@
-"""The story that `make run` plays: every outcome once, both failure paths' way back, and the proof.
+"""What `make run` plays: every outcome once, a failure and the way back, and the proof.
 
-Each scene says beforehand what must come out, and reports what it saw come out: in the database, in
-the functions' logs, in the queues.
+Each step says beforehand what is expected, and reports what it saw: in the database, in the
+functions' logs, in the queues.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ _UNTOUCHED: Final = "pending, 0 sold, code used 0 times, 0 settlements"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """One delivery or event of the story, and what came of it."""
+class Step:
+    """One delivery or event of the scenario, and what came of it."""
 
     title: str
     route: str
-    must: str
-    """What had to come out."""
-    came: str
-    """What came out, or why nothing did."""
+    expected: str
+    """What was expected."""
+    actual: str
+    """What was seen, or why nothing was."""
     proof: str
     """Where it can be seen."""
     seconds: float
 
     @property
     def outcome(self) -> str:
-        """What had to come out, in short: the facts follow a semicolon."""
-        return self.must.partition(";")[0]
+        """Return what was expected, in short: the facts follow a semicolon."""
+        return self.expected.partition(";")[0]
 
     @property
-    def as_it_must(self) -> bool:
-        """Whether it came out as it had to."""
-        return self.came == self.must
+    def as_expected(self) -> bool:
+        """Return whether it is what was expected."""
+        return self.actual == self.expected
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderBeforeAndAfter:
-    """One order of the story."""
+    """One order of the scenario."""
 
     role: str
     """What it is there for."""
@@ -54,30 +54,30 @@ class OrderBeforeAndAfter:
     after: OrderState
 
 
-class Story:
-    """Plays in a cloud that has just been deployed, and leaves it as the story ends."""
+class Scenario:
+    """Plays in a cloud that has just been deployed."""
 
-    def __init__(self, cloud: LocalCloud, *, watch: Watch, played: Callable[[Scene], None]) -> None:
+    def __init__(self, cloud: LocalCloud, *, watch: Watch, played: Callable[[Step], None]) -> None:
         """
         Args:
             cloud: where it plays.
-            watch: told of each scene as it begins.
-            played: told of each scene as it ends.
+            watch: told of each step as it begins.
+            played: told of each step as it ends.
         """
         self._cloud: Final = cloud
         self._watch: Final = watch
         self._played: Final = played
         self._orders: list[tuple[str, Order, OrderState]] = []
-        self.scenes: Final[list[Scene]] = []
+        self.steps: Final[list[Step]] = []
         """What has been played so far."""
 
     @property
-    def as_it_must(self) -> bool:
-        """Whether everything came out as it had to."""
-        return bool(self.scenes) and all(scene.as_it_must for scene in self.scenes)
+    def as_expected(self) -> bool:
+        """Return whether every step was as expected."""
+        return bool(self.steps) and all(step.as_expected for step in self.steps)
 
     def play(self) -> None:
-        """Play all of it. A scene that goes wrong is recorded, and the next one begins."""
+        """Play all of it. A step that fails is recorded, and the next one begins."""
         self._one_payment_by_both_routes()
         self._the_webhook_first()
         self._a_payment_that_comes_later()
@@ -86,7 +86,7 @@ class Story:
         self._an_outage_and_the_way_back()
 
     def orders(self) -> list[OrderBeforeAndAfter]:
-        """The orders of the story, as they were and as they are."""
+        """Return the orders of the scenario, as they were and as they are."""
         return [
             OrderBeforeAndAfter(
                 role=role, order=order, before=before, after=self._cloud.shop.state(order)
@@ -103,11 +103,11 @@ class Story:
 
         def by_webhook() -> tuple[str, str]:
             answer = self._cloud.stripe.post(event)
-            came = f"{answer.status} {answer.outcome}; {self._standing(order)}"
-            return came, "still one settlement, counted once"
+            actual = f"{answer.status} {answer.outcome}; {self._standing(order)}"
+            return actual, "still one settlement, counted once"
 
-        self._scene("A checkout is paid", "eventbridge", f"settled; {_PAID}", by_eventbridge)
-        self._scene("The same event again", "webhook", f"200 duplicate; {_PAID}", by_webhook)
+        self._step("A checkout is paid", "eventbridge", f"settled; {_PAID}", by_eventbridge)
+        self._step("The same event again", "webhook", f"200 duplicate; {_PAID}", by_webhook)
 
     def _the_webhook_first(self) -> None:
         order = self._order("webhook first", amount=2598)
@@ -115,16 +115,14 @@ class Story:
 
         def by_webhook() -> tuple[str, str]:
             answer = self._cloud.stripe.post(event)
-            came = f"{answer.status} {answer.outcome}; {self._standing(order)}"
-            return came, f"settlements: order {order.id}"
+            actual = f"{answer.status} {answer.outcome}; {self._standing(order)}"
+            return actual, f"settlements: order {order.id}"
 
         def by_eventbridge() -> tuple[str, str]:
             return self._published(event, order), "the function's log; still one settlement"
 
-        self._scene("The webhook comes first", "webhook", f"200 settled; {_PAID}", by_webhook)
-        self._scene(
-            "EventBridge comes second", "eventbridge", f"duplicate; {_PAID}", by_eventbridge
-        )
+        self._step("The webhook comes first", "webhook", f"200 settled; {_PAID}", by_webhook)
+        self._step("EventBridge comes second", "eventbridge", f"duplicate; {_PAID}", by_eventbridge)
 
     def _a_payment_that_comes_later(self) -> None:
         order = self._order("bank debit", amount=12000)
@@ -138,21 +136,21 @@ class Story:
             return self._published(succeeded, order), f"settlements: order {order.id}"
 
         waiting = _UNTOUCHED.replace("pending", "processing")
-        self._scene(
+        self._step(
             "A bank debit is announced", "eventbridge", f"awaiting_payment; {waiting}", announced
         )
-        self._scene("The bank debit has come", "eventbridge", f"settled; {_PAID}", paid)
+        self._step("The bank debit has come", "eventbridge", f"settled; {_PAID}", paid)
 
     def _a_wrong_amount(self) -> None:
         order = self._order("one cent too little")
         event = self._cloud.stripe.paid(order, amount=4999)
 
         def delivered() -> tuple[str, str]:
-            came = self._published(event, order)
+            actual = self._published(event, order)
             [(kind, _)] = self._cloud.shop.anomalies(order)
-            return f"{came}; {kind}", "payment_anomalies: waits for a person"
+            return f"{actual}; {kind}", "payment_anomalies: waits for the operator"
 
-        self._scene(
+        self._step(
             "One cent too little is paid",
             "eventbridge",
             f"anomaly; {_UNTOUCHED}; amount_mismatch",
@@ -164,11 +162,11 @@ class Story:
         event = self._cloud.stripe.paid(order)
 
         def posted() -> tuple[str, str]:
-            answer = self._cloud.stripe.post(event, secret="whsec_somebody_elses")  # noqa: S106
-            came = f"{answer.status} {answer.outcome}; {self._standing(order)}"
-            return came, "nothing is written"
+            answer = self._cloud.stripe.post(event, secret="whsec_of_another")  # noqa: S106
+            actual = f"{answer.status} {answer.outcome}; {self._standing(order)}"
+            return actual, "nothing is written"
 
-        self._scene("A forged signature", "webhook", f"400 unauthenticated; {_UNTOUCHED}", posted)
+        self._step("A forged signature", "webhook", f"400 unauthenticated; {_UNTOUCHED}", posted)
 
     def _an_outage_and_the_way_back(self) -> None:
         cloud = self._cloud
@@ -177,36 +175,36 @@ class Story:
         order = self._order("during the outage")
         event = cloud.stripe.paid(order)
 
-        def refused() -> tuple[str, str]:
+        def unavailable() -> tuple[str, str]:
             cloud.database.stop()
             answer = cloud.stripe.post(event)
             return f"{answer.status} {answer.outcome}", "its answer: Stripe will try again"
 
-        def kept() -> tuple[str, str]:
+        def queued() -> tuple[str, str]:
             cloud.stripe.publish(event)
             cloud.operator.wait_until_waiting(queue, 1)
-            tries = cloud.operator.outcomes(cloud.addresses.event_function, event["id"])
-            return f"kept after {len(tries)} tries", f"queue {queue_name}"
+            attempts = cloud.operator.outcomes(cloud.addresses.event_function, event["id"])
+            return f"queued after {len(attempts)} attempts", f"queue {queue_name}"
 
-        def told() -> tuple[str, str]:
+        def notified() -> tuple[str, str]:
             alarm = cloud.operator.wait_for_alarm(queue)
-            return "mailed by SNS", alarm
+            return "published to SNS", alarm
 
         def redriven() -> tuple[str, str]:
             cloud.database.start()
             done = cloud.operator.redrive()
             left = cloud.operator.waiting(queue)
-            came = f"settled; {self._standing(order)}; {left} messages left"
+            actual = f"settled; {self._standing(order)}; {left} messages left"
             if done.returncode != 0:
-                came = f"exit code {done.returncode}: {done.stdout}{done.stderr}"
-            return came, f"settlements: order {order.id}; the queue is empty"
+                actual = f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+            return actual, f"settlements: order {order.id}; the queue is empty"
 
         try:
-            self._scene("The database is down", "webhook", "503 retry", refused)
-            self._scene("... and for EventBridge", "eventbridge", "kept after 3 tries", kept)
-            self._scene("Somebody is told", "alarm", "mailed by SNS", told)
+            self._step("The database is down", "webhook", "503 retry", unavailable)
+            self._step("... and for EventBridge", "eventbridge", "queued after 3 attempts", queued)
+            self._step("The operator is notified", "alarm", "published to SNS", notified)
         finally:
-            self._scene(
+            self._step(
                 "It is back; redrive", "operator", f"settled; {_PAID}; 0 messages left", redriven
             )
 
@@ -216,7 +214,7 @@ class Story:
         return order
 
     def _published(self, event: dict[str, object], order: Order) -> str:
-        """What came of a partner event: the outcome that was logged, and how the order stands."""
+        """Return what came of a partner event: the outcome logged, and how the order stands."""
         self._cloud.stripe.publish(event)
         function = self._cloud.addresses.event_function
         [outcome] = self._cloud.operator.wait_for_outcomes(function, str(event["id"]), 1)
@@ -229,25 +227,25 @@ class Story:
             f"{state.settlements} settlement{'' if state.settlements == 1 else 's'}"
         )
 
-    def _scene(
-        self, title: str, route: str, must: str, play: Callable[[], tuple[str, str]]
+    def _step(
+        self, title: str, route: str, expected: str, play: Callable[[], tuple[str, str]]
     ) -> None:
         began = time.monotonic()
         with self._watch(title):
             try:
-                came, proof = play()
-            except Exception as error:  # noqa: BLE001 - shown in the table; the story goes on
-                came, proof = f"{type(error).__name__}: {error}", ""
-        scene = Scene(
+                actual, proof = play()
+            except Exception as error:  # noqa: BLE001 - shown in the table; the scenario continues
+                actual, proof = f"{type(error).__name__}: {error}", ""
+        step = Step(
             title=title,
             route=route,
-            must=must,
-            came=came,
+            expected=expected,
+            actual=actual,
             proof=proof,
             seconds=time.monotonic() - began,
         )
-        self.scenes.append(scene)
-        self._played(scene)
+        self.steps.append(step)
+        self._played(step)
 
 
 def _times(count: int) -> str:

@@ -155,12 +155,7 @@ class EmulatedAWS:
         no_proxy = ",".join([HOST, *bypassed[:1]])
         return {
             **inherited,
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_EC2_METADATA_DISABLED": "true",
+            **client_variables(self.endpoint),
             # No profile of this user's.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -253,6 +248,18 @@ class EmulatedAWS:
         raise EmulatedAWSError(
             f"The emulator did not answer within {_START_SECONDS:.0f} s:\n{self.log()[-2000:]}"
         )
+
+
+def client_variables(endpoint: str) -> dict[str, str]:
+    """Return the variables by which AWS's clients reach an emulated AWS; it takes any key."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def _session() -> boto3.session.Session:

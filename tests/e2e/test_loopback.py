@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,16 +43,38 @@ class Starter:
 
         wait_for(up, "the cloud to be up", seconds=300)
 
-    def send(self, route: str) -> None:
-        """Pay an order, so that the route's function has a process too."""
+    def send(self, route: str, *arguments: str, order: int = 1) -> str:
+        """Pay an order; return what was printed."""
         command = [
-            *(sys.executable, "-m", "local", "send", "--order", "1", "--route", route),
-            *("--outputs", str(self._addresses)),
+            *(sys.executable, "-m", "local", "send", "--order", str(order), "--route", route),
+            *("--outputs", str(self._addresses), *arguments),
         ]
         done = subprocess.run(
             command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def in_a_shell(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command where nothing but the lines that were printed for a shell was set."""
+        lines = re.findall(r"^(?:export|unset) .*$", self._output.read_text(), re.MULTILINE)
+        return subprocess.run(
+            ["bash", "-euc", "\n".join([*lines, command])],
+            cwd=REPOSITORY,
+            env={"PATH": os.environ["PATH"], "AWS_PROFILE": "production", "HOME": os.devnull},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def stop_or_start_database(self, printed: str) -> None:
+        """Send the signal that the cloud names, and wait until it says what it did."""
+        before = self._output.read_text().count(printed)
+        os.kill(self.process.pid, signal.SIGUSR1)
+        wait_for(
+            lambda: True if self._output.read_text().count(printed) > before else None, printed
+        )
 
     def family(self) -> set[Process]:
         return family(self.process.pid)
@@ -121,3 +144,37 @@ def test_cloud_ends_with_whoever_started_it(tmp_path: Path, how: signal.Signals)
             seconds=20,
         )
     assert len(processes) > 4  # the command, MariaDB, the emulator, two functions
+
+
+def test_cloud_that_stays_is_a_rehearsal(tmp_path: Path) -> None:
+    """What it prints for a shell reaches it, a wrong amount and an outage can be played."""
+    redrive = f"{sys.executable} -m stripe_settlement_cli redrive --stack $SETTLEMENT_STACK"
+    with running(tmp_path) as starter:
+        stacks = starter.in_a_shell(
+            f'{sys.executable} -c \'import boto3; print(boto3.client("cloudformation")'
+            '.describe_stacks()["Stacks"][-1]["StackName"])\''
+        )
+        wrong_amount = starter.send("webhook", "--amount", "4999", order=2)
+        starter.stop_or_start_database("The database is stopped.")
+        during = [starter.send(route, order=3) for route in ("webhook", "eventbridge")]
+        waiting = wait_for(
+            lambda: (
+                done
+                if "1 message" in (done := starter.in_a_shell(f"{redrive} --dry-run")).stdout
+                else None
+            ),
+            "the event to wait in its queue",
+        )
+        starter.stop_or_start_database("The database is running.")
+        redriven = starter.in_a_shell(redrive)
+        settled = starter.send("webhook", order=3)
+
+    assert "cachao-payments-local" in stacks.stdout, stacks.stderr
+    assert "200 anomaly" in wrong_amount
+    assert "anomalies: amount_mismatch" in wrong_amount
+    assert "503 retry" in during[0]
+    assert "waits in cachao-stripe" in during[1]
+    assert waiting.stderr == ""
+    assert redriven.returncode == 0, redriven.stdout + redriven.stderr
+    assert "200 duplicate" in settled
+    assert "settled by eventbridge" in settled

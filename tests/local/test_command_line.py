@@ -12,6 +12,7 @@ import pytest
 
 from local import __main__ as command_line
 from local.cloud import Addresses
+from local.shop import Order
 
 
 @pytest.fixture
@@ -61,6 +62,16 @@ def closed_port() -> int:
         return port
 
 
+ORDER = Order(id=1, ticket_id=1, discount_code_id=None, quantity=2, amount=5000, currency="eur")
+
+
+@pytest.fixture
+def emulator() -> Iterator[str]:
+    """The address of something that answers, as the emulated AWS of a running cloud does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 def test_send_without_a_cloud_says_how_to_start_one(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,33 +82,65 @@ def test_send_without_a_cloud_says_how_to_start_one(
 def test_send_to_a_cloud_that_was_killed_says_so(
     outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command_line._write(outputs, any_addresses(db_port=closed_port()))
+    gone = any_addresses(endpoint_url=f"http://127.0.0.1:{closed_port()}")
+    command_line._write(outputs, gone, [ORDER])
     assert command_line.main(["send", "--outputs", str(outputs)]) == 1
-    assert "Is the cloud still running?" in capsys.readouterr().err
+    assert "Is it still running?" in capsys.readouterr().err
+
+
+def test_order_that_there_is_not_is_named_with_those_there_are(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line._write(outputs, any_addresses(), [ORDER])
+    assert command_line.main(["send", "--order", "7", "--outputs", str(outputs)]) == 1
+    assert "There is no order 7. The orders are 1." in capsys.readouterr().err
 
 
 def test_addresses_are_for_their_owner_alone(outputs: Path) -> None:
-    command_line._write(outputs, any_addresses())
+    command_line._write(outputs, any_addresses(), [])
     assert outputs.stat().st_mode & 0o777 == 0o600
 
 
 def test_addresses_name_the_queues_too(outputs: Path) -> None:
-    command_line._write(outputs, any_addresses())
+    command_line._write(outputs, any_addresses(), [])
     values = json.loads(outputs.read_text())
     assert (values["delivery_dlq"], values["on_failure_queue"]) == ("dlq", "on-failure")
     assert values["webhook_on_failure_queue"] == "webhook-on-failure"
 
 
 def test_cloud_that_ends_takes_its_addresses_with_it(outputs: Path) -> None:
-    command_line._write(outputs, any_addresses())
+    command_line._write(outputs, any_addresses(), [])
     command_line._remove(outputs, any_addresses())
     assert not outputs.exists()
 
 
 def test_addresses_of_another_cloud_stay(outputs: Path) -> None:
-    command_line._write(outputs, any_addresses(db_port=3307))
+    command_line._write(outputs, any_addresses(db_port=3307), [])
     command_line._remove(outputs, any_addresses())
     assert outputs.exists()
+
+
+def test_second_cloud_is_refused_before_anything_is_started_and_told_its_way(
+    outputs: Path, emulator: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line._write(outputs, any_addresses(endpoint_url=emulator), [])
+    before = outputs.read_text()
+    assert command_line.main(["cloud", "--outputs", str(outputs)]) == 1
+    assert "--outputs FILE" in capsys.readouterr().err
+    assert outputs.read_text() == before
+
+
+def test_cloud_that_was_faster_keeps_its_addresses(outputs: Path, emulator: str) -> None:
+    command_line._write(outputs, any_addresses(endpoint_url=emulator), [])
+    with pytest.raises(ValueError, match="is running already"):
+        command_line._write(outputs, any_addresses(), [])
+
+
+def test_addresses_of_a_killed_cloud_are_replaced(outputs: Path) -> None:
+    gone = f"http://127.0.0.1:{closed_port()}"
+    command_line._write(outputs, any_addresses(endpoint_url=gone), [])
+    command_line._write(outputs, any_addresses(), [ORDER])
+    assert command_line._read(outputs) == (any_addresses(), [ORDER])
 
 
 @pytest.mark.parametrize("route", ["mail", ""])

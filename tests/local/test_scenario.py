@@ -1,4 +1,4 @@
-"""The story's verdict: it ends well only if every scene came out as it must."""
+"""The scenario's verdict: it ends well only if every step came out as it must."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
-from rich.console import Console
+from rich.console import Console as Terminal
 
 from local.cloud import LocalCloud
-from local.console import Show
-from local.scenario import Scene, Story
+from local.console import Console
+from local.scenario import Scenario, Step
 
 
-def any_scene(*, must: str = "settled; any facts", came: str = "settled; any facts") -> Scene:
-    return Scene(title="any", route="webhook", must=must, came=came, proof="any", seconds=0.1)
+def any_step(*, expected: str = "settled; any facts", actual: str = "settled; any facts") -> Step:
+    return Step(
+        title="any", route="webhook", expected=expected, actual=actual, proof="any", seconds=0.1
+    )
 
 
 class SilentCloud:
@@ -46,45 +48,45 @@ class SilentCloud:
     unpaid = async_payment_succeeded = paid
 
 
-def told(*scenes: Scene) -> Story:
-    story = Story(cast("LocalCloud", None), watch=lambda _what: nullcontext(), played=print)  # type: ignore[arg-type, return-value]
-    story.scenes.extend(scenes)
-    return story
+def told(*steps: Step) -> Scenario:
+    scenario = Scenario(cast("LocalCloud", None), watch=lambda _what: nullcontext(), played=print)  # type: ignore[arg-type, return-value]
+    scenario.steps.extend(steps)
+    return scenario
 
 
-def test_story_ends_well_when_every_scene_does() -> None:
-    assert told(any_scene(), any_scene()).as_it_must
+def test_scenario_ends_well_when_every_step_does() -> None:
+    assert told(any_step(), any_step()).as_expected
 
 
-@pytest.mark.parametrize("came", ["settled; other facts", "retry; any facts", ""])
-def test_one_scene_that_came_out_otherwise_spoils_the_story(came: str) -> None:
-    assert not told(any_scene(), any_scene(came=came)).as_it_must
+@pytest.mark.parametrize("actual", ["settled; other facts", "retry; any facts", ""])
+def test_one_step_that_is_not_as_expected_spoils_the_scenario(actual: str) -> None:
+    assert not told(any_step(), any_step(actual=actual)).as_expected
 
 
-def test_story_that_was_not_played_has_not_ended_well() -> None:
-    assert not told().as_it_must
+def test_scenario_that_was_not_played_has_not_ended_well() -> None:
+    assert not told().as_expected
 
 
-def test_scene_that_breaks_is_recorded_and_the_story_goes_on() -> None:
-    cloud, played = SilentCloud(), list[Scene]()
+def test_step_that_breaks_is_recorded_and_the_scenario_goes_on() -> None:
+    cloud, played = SilentCloud(), list[Step]()
     watch = lambda _what: nullcontext(lambda _done, _total: None)  # noqa: E731
-    story = Story(cast("LocalCloud", cloud), watch=watch, played=played.append)
-    story.play()
-    assert played == story.scenes
-    assert [scene for scene in played if scene.as_it_must] == []
+    scenario = Scenario(cast("LocalCloud", cloud), watch=watch, played=played.append)
+    scenario.play()
+    assert played == scenario.steps
+    assert [step for step in played if step.as_expected] == []
     assert played[-1].title == "It is back; redrive"
 
 
 def test_database_is_started_again_however_the_outage_went() -> None:
     cloud = SilentCloud()
     watch = lambda _what: nullcontext(lambda _done, _total: None)  # noqa: E731
-    Story(cast("LocalCloud", cloud), watch=watch, played=lambda _scene: None).play()
+    Scenario(cast("LocalCloud", cloud), watch=watch, played=lambda _step: None).play()
     assert cloud.starts == 1
 
 
-def test_table_shows_what_a_spoiled_scene_had_to_come_to_and_came_to() -> None:
-    console = Console(width=110, force_terminal=False, record=True, quiet=False)
-    with console.capture() as capture:
-        Show(console).scenes([any_scene(must="settled; 1 sold", came="retry; 0 sold")])
+def test_table_shows_what_was_expected_of_a_step_and_what_was_seen() -> None:
+    terminal = Terminal(width=110, force_terminal=False, record=True, quiet=False)
+    with terminal.capture() as capture:
+        Console(terminal).steps([any_step(expected="settled; 1 sold", actual="retry; 0 sold")])
     assert "settled; 1 sold" in capture.get()
     assert "retry; 0 sold" in capture.get()
