@@ -17,12 +17,17 @@ from ministack.services import (  # type: ignore[import-untyped]
     secretsmanager,
     sqs,
 )
-from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
+from ministack.services.cloudformation import (  # type: ignore[import-untyped]
+    custom_resource,
+    provisioners,
+    stacks,
+)
 
 __all__ = [
     "apigateway_v1",
     "app",
     "cloudwatch",
+    "custom_resource",
     "eventbridge",
     "iam_evaluator",
     "lambda_runtime",
@@ -31,4 +36,5 @@ __all__ = [
     "responses",
     "secretsmanager",
     "sqs",
+    "stacks",
 ]
