@@ -151,6 +151,12 @@ def test_a_stack_connects_stripe_rolls_its_secret_and_leaves_nothing(
     }
     secrets = [each.value for each in stripe.account.test.secrets[first]]
 
+    stripe.inject(path="/v1/webhook_endpoints", method="POST", status=400)
+    with pytest.raises(CdkError, match="StripeWebhookEndpoint"):
+        stack.deploy(stripe_roll=1)
+    assert at_stripe(stripe) == {"destinations": [destination], "endpoints": [first]}
+    assert pay(cloud, stripe) == {"settlements": 1}
+
     stack.deploy(stripe_roll=1)
     [second] = at_stripe(stripe)["endpoints"]
     assert at_stripe(stripe)["destinations"] == [destination]

@@ -9,7 +9,7 @@ from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
 from tests.infrastructure.environment_templates import ENVIRONMENTS, environment_template
-from tests.infrastructure.synthesis import TemplateJson, new_app, settle, template_of
+from tests.infrastructure.synthesis import TemplateJson, any_secret, new_app, settle, template_of
 
 IGNORED: Final = {
     "I1022": "The CDK joins with Fn::Join where a person would write Fn::Sub.",
@@ -19,12 +19,13 @@ IGNORED: Final = {
 """Rules that judge a template as if a person had written it, and why each does not hold here."""
 
 
-@pytest.fixture(params=[*ENVIRONMENTS, "a stranger's stack"])
+@pytest.fixture(params=[*ENVIRONMENTS, "a stranger's stack", "a stranger's stack with a key"])
 def template(request: pytest.FixtureRequest) -> TemplateJson:
     if request.param in ENVIRONMENTS:
         return environment_template(request.param)
     stack = Stack(new_app(), "Shop")
-    settle(stack)
+    with_a_key = request.param == "a stranger's stack with a key"
+    settle(stack, **({"stripe_api_key_secret": any_secret(stack)} if with_a_key else {}))
     return template_of(stack)
 
 

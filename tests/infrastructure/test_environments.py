@@ -144,6 +144,27 @@ def test_prod_takes_as_parameters_what_only_the_deployment_knows() -> None:
     }
 
 
+def test_with_a_stripe_key_prod_needs_nothing_that_stripe_has_made() -> None:
+    stack = payments_stack(
+        "prod",
+        stripe_api_key_secret_arn=AT_DEPLOYMENT,
+        event_source_name=None,
+        stripe_secret_arn=None,
+        stripe_roll=2,
+    )
+    template = template_of(stack)
+    assert {name for name, each in template["Parameters"].items() if "Default" not in each} == {
+        "AlarmEmail",
+        "DbCredentialsArn",
+        "DbHost",
+        "DbName",
+        "DbUser",
+        "StripeApiKeySecretArn",
+    }
+    assert only(template, "Custom::StripeEventDestination")["Livemode"] is True
+    assert only(template, "Custom::StripeWebhookEndpoint")["Roll"] == 2
+
+
 def test_prod_creates_the_bus_of_the_source_it_is_given() -> None:
     template = environment_template("prod")
     source = {"Ref": "EventSourceName"}
