@@ -15,22 +15,33 @@ import hashlib
 import json
 import math
 import os
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from settlement.adapters.migrations import migrate
+from settlement.adapters.verification import verify
 from settlement.bootstrap import open_database, telemetry
-from settlement.configuration import read_migration_settings
+from settlement.configuration import read_database_settings, read_migration_settings
 from settlement.domain.clock import Deadline
+from settlement.domain.order_tables import OrderTables
 from settlement.errors import SettlementError
 
 if TYPE_CHECKING:
+    from settlement.adapters.database import Database
+    from settlement.adapters.verification import Mismatch
     from settlement.domain.clock import LambdaContext
 
 _NOT_WHAT_IT_IS_FOR = ("ServiceToken", "ServiceTimeout")
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Apply the migrations that have not been applied yet; nothing where the resource is deleted.
+    """Apply the migrations that have not been applied yet, or only verify the database.
+
+    Args:
+        event: CloudFormation's request, where a deleted resource needs nothing; or
+            ``{"check": "database"}`` to verify only, which changes nothing and returns
+            ``mismatches``; or anything else, to migrate.
+        context: The invocation, for the time it has left.
 
     Raises:
         SettlementError: the deployment must not go on.
@@ -38,10 +49,13 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     request = event if isinstance(event, dict) else {}
     if request.get("RequestType") == "Delete":
         return {}
+    if request.get("check") == "database":
+        found = _Databases.connect().verify(Deadline.of_invocation(context))
+        return {"mismatches": [asdict(mismatch) for mismatch in found]}
     subject = _fingerprint(request.get("ResourceProperties"))
     last, before = _parse(request.get("PhysicalResourceId"))
     try:
-        applied = _migrate(context)
+        applied = _migrate(Deadline.of_invocation(context))
     except SettlementError as error:
         if subject not in (last, before):
             raise
@@ -56,12 +70,31 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     return {"applied": applied, "PhysicalResourceId": f"migration-{last}-{before}"}
 
 
-def _migrate(context: LambdaContext) -> list[str]:
-    # The function's own time limit is the setting's: nothing here waits for less.
-    database = open_database(read_migration_settings(os.environ), read_timeout=math.inf)
-    applied = migrate(database, Deadline.of_invocation(context))
+def _migrate(deadline: Deadline) -> list[str]:
+    applied = migrate(_Databases.connect().owner, deadline)
     telemetry().logger.info("migrations applied", extra={"applied": applied})
     return applied
+
+
+@dataclass(frozen=True, slots=True)
+class _Databases:
+    """The database by both its users, which are one where the migrations have none of their own."""
+
+    owner: Database
+    routes: Database
+    tables: OrderTables
+
+    @classmethod
+    def connect(cls) -> _Databases:
+        return cls(
+            # The function's own time limit is the setting's: nothing here waits for less.
+            open_database(read_migration_settings(os.environ), read_timeout=math.inf),
+            open_database(read_database_settings(os.environ)),
+            OrderTables.parse(os.environ.get("ORDER_TABLES") or "{}"),
+        )
+
+    def verify(self, deadline: Deadline) -> list[Mismatch]:
+        return verify(self.owner, self.routes, self.tables, deadline)
 
 
 def _fingerprint(properties: object) -> str:

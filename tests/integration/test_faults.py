@@ -11,6 +11,7 @@ import pymysql
 import pytest
 
 from local.servers.delaying_proxy import DelayingProxy
+from settlement.adapters import connection
 from settlement.adapters.database import FixedCredentials
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
@@ -414,5 +415,17 @@ def test_way_to_sign_in_that_needs_a_package_is_a_configuration_error(broken: Ca
     with (
         closing(broken.database(credentials=FixedCredentials("modern", "p"))) as database,
         pytest.raises(ConfigurationError, match="'pynacl' package is required for ed25519"),
+    ):
+        database.query("DO 1", Deadline(5))
+
+
+def test_server_without_mariadbs_variables_is_a_configuration_error(
+    cachao: Cachao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MySQL's, which no longer has tx_isolation."""
+    monkeypatch.setattr(connection, "SESSION", "SET SESSION not_a_variable = 1")
+    with (
+        closing(cachao.database()) as database,
+        pytest.raises(ConfigurationError, match=r"MariaDB 10\.6 or later"),
     ):
         database.query("DO 1", Deadline(5))

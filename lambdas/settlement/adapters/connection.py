@@ -12,7 +12,7 @@ import select
 from typing import TYPE_CHECKING, Any
 
 import pymysql
-from pymysql.constants import CR
+from pymysql.constants import CR, ER
 
 from settlement.errors import ConfigurationError
 
@@ -132,7 +132,8 @@ def connect(
 
     Raises:
         pymysql.Error: the server or the way to it refused.
-        ConfigurationError: the account signs in by a method that this driver does not have.
+        ConfigurationError: the account signs in by a method that this driver does not have, or the
+            server is no MariaDB, or too old.
     """
     user, password = credentials
     try:
@@ -155,6 +156,10 @@ def connect(
     except RuntimeError as error:  # the driver's own words: a package that it needs and lacks
         raise ConfigurationError(_unsupported(str(error))) from None
     except pymysql.OperationalError as error:
+        if error.args[0] == ER.UNKNOWN_SYSTEM_VARIABLE:
+            raise ConfigurationError(
+                "the server lacks a variable that MariaDB 10.6 or later has: name another server"
+            ) from None
         if error.args[0] != CR.CR_AUTH_PLUGIN_CANNOT_LOAD:
             raise
         plugin = re.search(r"'b?'?(\w+)", str(error.args[1]))

@@ -13,7 +13,7 @@ import re
 import time
 from contextlib import contextmanager, suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pymysql
 from pymysql.constants import CR, ER
@@ -347,6 +347,31 @@ class Session:
         except pymysql.Error as error:
             failure = _describe(error, ours=statement)
         raise LedgerUnavailable(f"the database gave {failure}")
+
+    def try_out(self, statement: str) -> DatabaseError | None:
+        """Run one statement, take back whatever it did, and return the database's error, if any.
+
+        Raises:
+            LedgerUnavailable: the connection was lost.
+        """
+        self.query("START TRANSACTION")
+        found: DatabaseError | None = None
+        try:
+            self._database._execute(self._connection, statement, None)  # noqa: SLF001
+        except pymysql.Error as error:
+            found = DatabaseError(_code(error), _describe(error))
+        self.query("ROLLBACK")
+        return found
+
+
+class DatabaseError(NamedTuple):
+    """An error of the database, in our words."""
+
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def _backoff(attempt: int) -> float:
