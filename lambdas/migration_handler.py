@@ -67,7 +67,10 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
         before, last = last, subject
     elif subject == before:
         before, last = "", subject  # another attempt at what failed is not a way back
-    return {"applied": applied, "PhysicalResourceId": f"migration-{last}-{before}"}
+    answer: dict[str, Any] = {"applied": applied}
+    if "RequestType" in request:
+        answer["PhysicalResourceId"] = f"migration-{last}-{before}"
+    return answer
 
 
 def _migrate(deadline: Deadline) -> list[str]:
