@@ -116,7 +116,7 @@ class TestWithAKey:
             find_id(template, "AWS::ApiGateway::Method", ""),
             find_id(template, "AWS::Lambda::Permission", "WebhookRoute"),
             find_id(template, "AWS::Lambda::Function", "StripePaymentFunction"),
-            find_id(template, "Custom::Trigger", "SchemaMigration"),
+            find_id(template, "Custom::SchemaMigration", "Run"),
         } <= before
 
     def test_what_calls_stripe_outlives_what_it_made(self, stack: Stack) -> None:
