@@ -17,7 +17,7 @@ from local.servers.shop_database import ShopDatabase, ThrowawayDatabase
 from local.shop import Shop
 
 Watch = Callable[[str], AbstractContextManager[Report]]
-"""Is told what begins, and is left when it ends."""
+"""Receives what begins, and is left when it ends."""
 
 ENVIRONMENT: Final = "local"
 STACK: Final = f"cachao-payments-{ENVIRONMENT}"
@@ -87,7 +87,7 @@ class LocalCloud:
         Args:
             database: the shop's; a throwaway server unless given.
             timing: how much faster than AWS the emulator's clocks run.
-            watch: told of each part of the start.
+            watch: receives each part of the start.
         """
         self.database: Final = database or ThrowawayDatabase()
         self.aws: Final = EmulatedAWS(timing=timing)
@@ -196,7 +196,7 @@ def fake_stripe(addresses: Addresses, events: object) -> FakeStripe:
 
 
 def local_webhook_url(endpoint: str, url: str) -> str:
-    """The webhook where the emulator serves it.
+    """Return the webhook where the emulator serves it.
 
     Args:
         endpoint: the emulator's.

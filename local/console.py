@@ -32,7 +32,7 @@ class Console:
     def phase(self, what: str) -> Iterator[Report]:
         """Show something that takes time, and then that it is done.
 
-        What it yields is told how far it is.
+        What it yields receives how far it is.
         """
         began = time.monotonic()
         with self.working(what) as report:

@@ -1,4 +1,4 @@
-"""The operator's side of the local cloud: alarms by mail, logs, queues, and the way back."""
+"""The operator's side of the local cloud: alarms, logs, queues, and the redrive command."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AlarmSubscription:
         )
 
     def take(self) -> list[Alarm]:
-        """What has come since, ten at the most; it is not there a second time."""
+        """Return what has come since, ten at the most; it is not there a second time."""
         answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
         taken = []
         for message in answer.get("Messages", []):
@@ -62,11 +62,11 @@ class Operator:
         self._sqs = aws.client("sqs")
         self._logs = aws.client("logs")
         self._log_groups: dict[str, str] = {}
-        self._inbox: Final = AlarmSubscription(aws, topic_arn)
-        self._told: Final[list[Alarm]] = []
+        self._subscription: Final = AlarmSubscription(aws, topic_arn)
+        self._published: Final[list[Alarm]] = []
 
     def outcomes(self, function: str, event_id: str) -> list[str]:
-        """What came of each delivery of an event so far, as the function's log says.
+        """Return what came of each delivery of an event so far, as the function's log says.
 
         Args:
             function: the function's name.
@@ -86,7 +86,7 @@ class Operator:
         return found
 
     def wait_for_outcomes(self, function: str, event_id: str, count: int) -> list[str]:
-        """The outcomes of an event's deliveries, once there are so many.
+        """Return the outcomes of an event's deliveries, once there are so many.
 
         Raises:
             WaitedInVain: there never were.
@@ -97,13 +97,13 @@ class Operator:
         )
 
     def waiting(self, queue_url: str) -> int:
-        """How many messages are in a queue, visible or in somebody's hands."""
+        """Return how many messages are in a queue, visible or in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def wait_until_waiting(self, queue_url: str, count: int) -> int:
-        """How many messages are in a queue, once there are so many.
+        """Return how many messages are in a queue, once there are so many.
 
         Raises:
             WaitedInVain: there never were.
@@ -115,10 +115,10 @@ class Operator:
         )
 
     def wait_for_alarm(self, queue_url: str) -> str:
-        """The name of an alarm about this queue that was mailed to the operator.
+        """Return the name of an alarm about this queue that was published to SNS.
 
         Raises:
-            WaitedInVain: no such mail came.
+            WaitedInVain: no such alarm was published.
         """
         name = queue_url.rpartition("/")[2]
         return wait_for(lambda: self._alarm_about(name), f"an alarm about {name}", seconds=120.0)
@@ -140,8 +140,8 @@ class Operator:
         )
 
     def _alarm_about(self, queue_name: str) -> str | None:
-        self._told.extend(self._inbox.take())
-        for alarm in self._told:
+        self._published.extend(self._subscription.take())
+        for alarm in self._published:
             dimensions = alarm["Trigger"].get("Dimensions", [])
             about = [value.get("value", value.get("Value")) for value in dimensions]
             if alarm["NewStateValue"] == "ALARM" and queue_name in about:

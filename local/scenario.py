@@ -61,8 +61,8 @@ class Scenario:
         """
         Args:
             cloud: where it plays.
-            watch: told of each step as it begins.
-            played: told of each step as it ends.
+            watch: receives each step as it begins.
+            played: receives each step as it ends.
         """
         self._cloud: Final = cloud
         self._watch: Final = watch

@@ -15,7 +15,7 @@ class WaitedInVain(RuntimeError):
 
 
 def wait_for(ask: Callable[[], _T | None], what: str, *, seconds: float = 60.0) -> _T:
-    """What `ask` answers, as soon as it is something.
+    """Return what `ask` returns, as soon as it is something.
 
     Raises:
         WaitedInVain: nothing came within `seconds`.

@@ -17,7 +17,7 @@ MINISTACK_VERSION: Final = "1.5.33"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the patches are told."""
+    """What the patches receive."""
 
     endpoint: str
     """Where the emulator answers: `http://127.0.0.1:PORT`."""

@@ -18,7 +18,7 @@ HOST: Final = "127.0.0.1"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM. Answers 1 when it cannot: wrong MiniStack, port taken."""
+    """Serve until SIGINT or SIGTERM. Return 1 when it cannot: wrong MiniStack, port taken."""
     options = _parser().parse_args(arguments)
     if problem := version_problem(_installed_version()):
         print(problem, file=sys.stderr)
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def version_problem(installed: str | None) -> str | None:
-    """What is wrong with the installed MiniStack, and what to do about it. None if nothing is."""
+    """Return what is wrong with the installed MiniStack and what to do about it, if anything is."""
     if installed == MINISTACK_VERSION:
         return None
     found = f"MiniStack {installed}" if installed else "no MiniStack"
@@ -68,7 +68,7 @@ def _installed_version() -> str | None:
 
 
 def _configure(*, port: int, region: str, directory: Path) -> None:
-    """Sets the environment that MiniStack reads when it is imported."""
+    """Set the environment that MiniStack reads when it is imported."""
     os.environ.update(
         GATEWAY_PORT=str(port),
         BIND_HOST=HOST,

@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 
 
 def every(seconds: float, name: str, action: Callable[[], None]) -> None:
-    """Runs `action` in a thread from now on. An error in it is logged and does not end it."""
+    """Run `action` in a thread from now on. An error in it is logged and does not end it."""
 
     def tick() -> None:
         while True:

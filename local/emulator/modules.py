@@ -11,6 +11,7 @@ from ministack.core import (  # type: ignore[import-untyped]
 )
 from ministack.services import (  # type: ignore[import-untyped]
     apigateway_v1,
+    cloudformation,
     cloudwatch,
     eventbridge,
     lambda_svc,
@@ -26,6 +27,7 @@ from ministack.services.cloudformation import (  # type: ignore[import-untyped]
 __all__ = [
     "apigateway_v1",
     "app",
+    "cloudformation",
     "cloudwatch",
     "custom_resource",
     "eventbridge",

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def replace(module: Any, name: str, replacement: Callable[..., Any]) -> None:
-    """Puts `replacement` in the place of `module.name`. Its first argument is what stood there.
+    """Put `replacement` in the place of `module.name`. Its first argument is what stood there.
 
     Raises `AttributeError` when nothing stood there: then it is another MiniStack.
     """
@@ -16,7 +16,7 @@ def replace(module: Any, name: str, replacement: Callable[..., Any]) -> None:
 def replace_handler(
     handlers: dict[str, dict[str, Any]], resource_type: str, **replacements: Callable[..., Any]
 ) -> None:
-    """Does the same to what CloudFormation calls to create, update or delete a resource.
+    """Do the same to what CloudFormation calls to create, update or delete a resource.
 
     Raises `KeyError` when there is no such handler.
     """

@@ -6,7 +6,7 @@ from local.emulator.modules import iam_evaluator, responses, sqs
 
 
 def send(queue_arn: str, body: str, attributes: dict[str, str] | None = None) -> bool:
-    """Sends a message. Whether there is such a queue and it takes the message."""
+    """Send a message. Return whether there is such a queue and it takes the message."""
     queue = sqs._queue_by_arn(queue_arn)
     if queue is None:
         return False
@@ -26,7 +26,7 @@ def send(queue_arn: str, body: str, attributes: dict[str, str] | None = None) ->
 
 
 def policy(queue_arn: str) -> Any:
-    """The queue's resource policy, if there is such a queue and it has one."""
+    """Return the queue's resource policy, if there is such a queue and it has one."""
     queue = sqs._queue_by_arn(queue_arn)
     return queue and queue["attributes"].get("Policy")
 

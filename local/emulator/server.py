@@ -15,7 +15,7 @@ _KEEP_ALIVE_SECONDS = 75  # as MiniStack's own: longer than the SDKs keep a conn
 
 
 def serve(listener: socket.socket) -> None:
-    """Serves until SIGINT or SIGTERM, then ends the functions' processes."""
+    """Serve until SIGINT or SIGTERM, then end the functions' processes."""
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.keep_alive_timeout = _KEEP_ALIVE_SECONDS

@@ -146,7 +146,7 @@ class Deliveries:
                 self._changed.notify_all()
 
     def _next(self) -> _Delivery | None:
-        """The next delivery once it is due; None when it is time to end."""
+        """Return the next delivery once it is due; None when it is time to end."""
         with self._changed:
             while not self._stopped:
                 wait = self._queue[0][0] - time.monotonic() if self._queue else None

@@ -140,7 +140,7 @@ class EventDestinations:
         }
 
     def _shown(self, mode: Mode, destination: Json, include: list[str]) -> Json:
-        """The destination as an answer: what is in it only on demand is null unless asked for."""
+        """Return the destination as an answer: what it has on demand is null unless asked for."""
         shown: dict[str, Any] = {}
         if place := destination["amazon_eventbridge"]:
             place["aws_event_source_status"] = self._partner_events.status(source_name(destination))

@@ -91,7 +91,7 @@ def _mapping(parameters: Any, shape: type, path: tuple[str, ...]) -> Parameters:
 
 @functools.cache
 def _declared(shape: type) -> dict[str, Any]:
-    """What a TypedDict declares, without the options that the library takes out of a request."""
+    """Return what a TypedDict declares, without the options that the library takes out."""
     # A type declared with RequestOptions names two types that only RequestOptions' module knows.
     hints = get_type_hints(shape, localns={"StripeContext": StripeContext, "Mapping": Mapping})
     options = RequestOptions.__annotations__.keys()

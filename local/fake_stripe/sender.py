@@ -65,11 +65,11 @@ class FakeStripe:
         return _event("checkout.session.completed", order, payment, payment_status="unpaid")
 
     def async_payment_succeeded(self, order: Order, *, payment: str = "1") -> Event:
-        """The later payment has come."""
+        """Return the event of a later payment that has come."""
         return _event("checkout.session.async_payment_succeeded", order, payment)
 
     def async_payment_failed(self, order: Order, *, payment: str = "1") -> Event:
-        """The later payment has failed."""
+        """Return the event of a later payment that has failed."""
         return _event(
             "checkout.session.async_payment_failed", order, payment, payment_status="unpaid"
         )

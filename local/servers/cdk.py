@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 Report = Callable[[int, int], None]
-"""Is told how many resources are done, and of how many."""
+"""Receives how many resources are done, and of how many."""
 
 REPOSITORY: Final = Path(__file__).parents[2]
 _CDK: Final = REPOSITORY / "node_modules" / ".bin" / "cdk"
@@ -58,18 +58,24 @@ class CdkCli:
         self._assembly: Final = assembly
 
     def bootstrap(self, account: str, region: str) -> None:
-        """`cdk bootstrap`. Away from the app, which would only be synthesised for nothing."""
+        """Run `cdk bootstrap`. Away from the app, which would only be synthesised for nothing."""
         self._run(["bootstrap", f"aws://{account}/{region}"], cwd=self._directory)
 
     def deploy(
-        self, stack: str, parameters: Mapping[str, str], *, report: Report | None = None
+        self,
+        stack: str,
+        parameters: Mapping[str, str],
+        *,
+        report: Report | None = None,
+        revert_drift: bool = False,
     ) -> dict[str, str]:
-        """`cdk deploy`: creates or updates the stack.
+        """Run `cdk deploy`: create or update the stack.
 
         Args:
             stack: its name.
             parameters: their values by name; the ones left out keep what they had.
-            report: told of each resource.
+            report: receives each resource as it is done.
+            revert_drift: whether what was changed or deleted by hand becomes as the template says.
 
         Returns:
             The stack's outputs by name.
@@ -83,14 +89,23 @@ class CdkCli:
             [
                 *("deploy", stack, *self._app(), "--require-approval=never", "--progress=events"),
                 *(f"--outputs-file={outputs}", *values),
+                *(["--revert-drift"] if revert_drift else []),
             ],
             cwd=REPOSITORY,
             report=report,
         )
         return dict(json.loads(outputs.read_text(encoding="utf-8"))[stack])
 
+    def drift(self, stack: str) -> str:
+        """Run `cdk drift`: return what it prints of resources that were changed or deleted by hand.
+
+        Raises:
+            CdkError: drift could not be detected.
+        """
+        return self._run(["drift", stack, *self._app()], cwd=REPOSITORY)
+
     def destroy(self, stack: str, *, report: Report | None = None) -> None:
-        """`cdk destroy`, without asking.
+        """Run `cdk destroy`, without asking.
 
         Raises:
             CdkError: something of the stack could not be removed.
@@ -106,7 +121,7 @@ class CdkCli:
             f"--context=environment={self._name}",
         ]
 
-    def _run(self, arguments: Sequence[str], *, cwd: Path, report: Report | None = None) -> None:
+    def _run(self, arguments: Sequence[str], *, cwd: Path, report: Report | None = None) -> str:
         if not _CDK.exists():
             raise CdkError(f"{_CDK.name} is not installed. Run `make setup`.")
         said: list[str] = []
@@ -130,9 +145,10 @@ class CdkCli:
             finally:
                 _end(process)
         if process.returncode != 0:
-            # Without the roll of what was rolled back: what failed is told after it.
+            # Without the roll of what was rolled back: what failed is printed after it.
             end = "".join([line for line in said if not _EVENT.search(line)][-_LAST_LINES:])
             raise CdkError(f"cdk {arguments[0]} ended with exit code {process.returncode}:\n{end}")
+        return "".join(said)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -43,7 +43,7 @@ class _Link:
             end.settimeout(_SEND_SECONDS)
 
     def cut(self) -> None:
-        """An abortive close (RST): what a connection that breaks looks like to both ends."""
+        """Close abortively (RST): what a connection that breaks looks like to both ends."""
         for end in (self.client, self.server):
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -117,29 +117,29 @@ class DelayingProxy:
             end.close()
 
     def cut_all(self) -> None:
-        """Breaks every open connection, at both ends. New ones are taken."""
+        """Break every open connection, at both ends. New ones are taken."""
         with self._lock:
             for link in set(self._links.values()):
                 self._drop(link)
         self._wake_up.send(b"\0")
 
     def lose_next_request(self) -> None:
-        """The next bytes from a client never reach the server; their connection breaks instead."""
+        """Break the connection at the next bytes from a client, which never reach the server."""
         self._lose_request = True
 
     def lose_next_answer(self) -> None:
-        """The next bytes from the server never reach their client; the connection breaks instead.
+        """Break the connection at the next bytes from the server, which never reach their client.
 
         The server has done what it was asked by then: this is a lost acknowledgement.
         """
         self._lose_answer = True
 
     def repeat_next_answer(self) -> None:
-        """The next bytes from the server reach their client twice."""
+        """Send the next bytes from the server to their client twice."""
         self._repeat_answer = True
 
     def stall(self) -> None:
-        """Holds back all bytes in both directions, as a network that swallows packets."""
+        """Hold back all bytes in both directions, as a network that swallows packets."""
         self._stalled = True
 
     def resume(self) -> None:
@@ -160,7 +160,7 @@ class DelayingProxy:
                     self._take(key.fileobj)
 
     def _deliver(self) -> float | None:
-        """Sends what is due. Answers the seconds until something else is, None if nothing is."""
+        """Send what is due. Return the seconds until something else is, None if nothing is."""
         while self._parcels and not self._stalled:
             wait = self._parcels[0].due - time.perf_counter()
             if wait > 0:
@@ -178,7 +178,7 @@ class DelayingProxy:
         return None
 
     def _finish(self, link: _Link, to: socket.socket) -> None:
-        """Passes one end's close on; once both ends have closed, nothing is left to do."""
+        """Pass one end's close on; once both ends have closed, nothing is left to do."""
         to.shutdown(socket.SHUT_WR)
         link.finished.add(to)
         if len(link.finished) == 2:
@@ -243,7 +243,7 @@ def _ask_for_precise_waits() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a proxy until it is told to end or its standard input closes; prints its port."""
+    """Run a proxy until it is told to end or its standard input closes, and print its port."""
     parser = argparse.ArgumentParser(
         prog="python -m local.servers.delaying_proxy",
         description="Passes TCP connections on to a server of this machine, with a delay. Prints "

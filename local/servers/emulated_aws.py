@@ -104,7 +104,7 @@ class EmulatedAWS:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts the emulator and returns once it answers. Nothing happens if it runs.
+        """Start the emulator and return once it answers. Nothing happens if it runs.
 
         Raises `EmulatedAWSError` with the end of the emulator's log when it gives up.
         """
@@ -126,7 +126,7 @@ class EmulatedAWS:
             raise
 
     def stop(self) -> None:
-        """Ends the emulator and its functions and removes what they wrote. All state is lost."""
+        """End the emulator and its functions and remove what they wrote. All state is lost."""
         if self._watchdog is not None:
             self._watchdog.kill()
             self._watchdog.communicate()
@@ -164,7 +164,7 @@ class EmulatedAWS:
         }
 
     def client(self, service: str) -> Any:
-        """A new boto3 client of a service, whatever AWS settings this process has.
+        """Return a new boto3 client of a service, whatever AWS settings this process has.
 
         Raises `EmulatedAWSError` unless it has been started.
         """
@@ -187,7 +187,7 @@ class EmulatedAWS:
         return self._directory
 
     def log(self) -> str:
-        """What the emulator has written so far. Empty when it is not started."""
+        """Return what the emulator has written so far. Empty when it is not started."""
         if self._directory is None:
             return ""
         return (self._directory / "emulator.log").read_text(encoding="utf-8", errors="replace")
@@ -222,7 +222,7 @@ class EmulatedAWS:
         return self._process
 
     def _announced_endpoint(self) -> str | None:
-        """The address that the emulator tells as soon as it has it, so that no port is guessed."""
+        """Return the address that the emulator printed, if it has: no port is guessed."""
         found = re.search(r"^Serving on (\S+)$", self.log(), re.MULTILINE)
         return found and found[1]
 
@@ -236,7 +236,7 @@ class EmulatedAWS:
     def _wait_until(
         self, condition: Callable[[], _T | None], process: subprocess.Popen[bytes]
     ) -> _T:
-        """The first answer of `condition` that is true."""
+        """Return the first answer of `condition` that is true."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if answer := condition():
@@ -263,7 +263,7 @@ def client_variables(endpoint: str) -> dict[str, str]:
 
 
 def _session() -> boto3.session.Session:
-    """A session that knows no profile and no settings file of this user's."""
+    """Return a session that knows no profile and no settings file of this user's."""
     variables: dict[str, Any] = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),

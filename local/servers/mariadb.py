@@ -128,7 +128,7 @@ class MariaDBServer:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts the server and returns once it takes connections. Nothing happens if it runs.
+        """Start the server and return once it takes connections. Nothing happens if it runs.
 
         Raises `MariaDBError` with the end of the server's log when it gives up.
         """
@@ -153,7 +153,7 @@ class MariaDBServer:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the server as a crash would (SIGKILL) and keeps its data for the next `start`."""
+        """End the server as a crash would (SIGKILL) and keep its data for the next `start`."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -162,14 +162,14 @@ class MariaDBServer:
         self.start()
 
     def close(self) -> None:
-        """Ends the server and removes its data directory."""
+        """End the server and remove its data directory."""
         self.kill()  # its data is about to go: nothing is worth an orderly shutdown
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
         self._directory, self._port = None, self._fixed_port
 
     def admin_connection(self) -> Connection[Cursor]:
-        """A new autocommit connection as root, over the socket that only this user can reach."""
+        """Open an autocommit connection as root, over the socket that only this user can reach."""
         return pymysql.connect(
             unix_socket=str(self._path("server.sock")),
             user="root",
@@ -194,7 +194,7 @@ class MariaDBServer:
         )
 
     def error_log(self) -> str:
-        """What the server has written to its error log so far."""
+        """Return what the server has written to its error log so far."""
         return self._path("error.log").read_text(encoding="utf-8", errors="replace")
 
     def _path(self, name: str) -> Path:
@@ -296,7 +296,7 @@ def _free_port() -> int:
 
 
 def _prepared_directory(parent: Path | None) -> Path:
-    """A private directory with a fresh data directory in it, copied from a template."""
+    """Return a private directory with a fresh data directory in it, copied from a template."""
     template = _template()
     # The default prefix stays short: a socket's path may be no longer than 104 characters.
     directory = Path(tempfile.mkdtemp(prefix="mariadb-", dir=parent))
@@ -306,7 +306,7 @@ def _prepared_directory(parent: Path | None) -> Path:
 
 
 def _template() -> Path:
-    """A data directory as `mariadb-install-db` leaves it, made once for each version and user."""
+    """Return a data directory as `mariadb-install-db` leaves it, made once per version and user."""
     version = subprocess.run(
         [_binary("mariadbd"), "--no-defaults", "--version"],
         check=True,
@@ -330,7 +330,7 @@ def _template() -> Path:
 
 
 def _install(directory: Path) -> None:
-    """Fills a data directory. Root enters by the local socket alone, so it needs no password."""
+    """Fill a data directory. Root enters by the local socket alone, so it needs no password."""
     settings = [*_run_as(), f"--datadir={directory}", "--innodb-log-file-size=4M"]
     install = [
         *(_binary("mariadb-install-db"), "--no-defaults", *settings),
@@ -355,7 +355,7 @@ def _install(directory: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a server in the foreground. Answers 0 when asked to end, 1 when it cannot run."""
+    """Run a server in the foreground. Return 0 when asked to end, 1 when it cannot run."""
     parser = argparse.ArgumentParser(
         prog="python -m local.servers.mariadb",
         description="Runs a throwaway MariaDB on 127.0.0.1 until Ctrl-C or SIGTERM, and prints "

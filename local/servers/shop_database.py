@@ -64,7 +64,7 @@ class ThrowawayDatabase:
 
 
 class NamedDatabase:
-    """A server that somebody else runs. Its outage is played by a proxy in front of it."""
+    """A server that runs already. Its outage is played by a proxy in front of it."""
 
     def __init__(self, named: DatabaseAddress) -> None:
         """
@@ -112,7 +112,7 @@ class NamedDatabase:
 
 
 def named_in(environment: Mapping[str, str]) -> DatabaseAddress | None:
-    """The database named by DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD; None without DB_HOST.
+    """Return the database that DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD name, if any.
 
     Raises:
         ValueError: DB_HOST without the others, or a port that is none.

@@ -22,14 +22,14 @@ class OnCall:
     def __init__(self, aws: EmulatedAWS, *, topic_arn: str) -> None:
         self._aws = aws
         self._sqs = aws.client("sqs")
-        self._inbox = AlarmSubscription(aws, topic_arn)
+        self._subscription = AlarmSubscription(aws, topic_arn)
 
     def expect(self, alarm: str) -> None:
         """Wait until an alarm is not raised, and forget what was told of it before."""
         wait_for(
             lambda: True if self.state(alarm) != "ALARM" else None, f"{alarm} not to be raised"
         )
-        while self._inbox.take():
+        while self._subscription.take():
             pass
 
     def state(self, alarm: str) -> str:
@@ -45,7 +45,7 @@ class OnCall:
             return next(
                 (
                     message
-                    for message in self._inbox.take()
+                    for message in self._subscription.take()
                     if (message["AlarmName"], message["NewStateValue"]) == (alarm, "ALARM")
                 ),
                 None,

@@ -9,6 +9,7 @@ from typing import Final
 from local.emulator import Settings
 from local.emulator.patches import (
     apigateway_metrics,
+    cloudformation_drift,
     cloudformation_failed_creations,
     cloudwatch_alarm_evaluation,
     cloudwatch_data_points,
@@ -40,6 +41,7 @@ PATCHES: Final[tuple[ModuleType, ...]] = (
     cloudwatch_alarm_evaluation,
     secretsmanager_references,
     events_rule_tags,
+    cloudformation_drift,
     cloudformation_failed_creations,
 )
 """In the order in which they are applied: some wrap what another has replaced."""

@@ -1,4 +1,4 @@
-"""Answers of a REST API's stage are counted.
+"""Responses of a REST API's stage are counted.
 
 On AWS (API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics") each request adds
 to `Count`, `4XXError`, `5XXError` and `Latency` of its API, by name, and stage. MiniStack counts
@@ -15,7 +15,7 @@ from local.emulator.patching import replace
 
 
 def apply(_settings: Settings) -> None:
-    """Counts what every deployed stage answers."""
+    """Count the responses of every deployed stage."""
     replace(apigateway_v1, "_handle_execute_in_scope", _answer)
 
 

@@ -34,7 +34,7 @@ _lock = threading.Lock()  # two threads must not both see the same change, and p
 
 
 def apply(settings: Settings) -> None:
-    """Evaluates every alarm each 10 s; a period is `alarm_speed` times shorter than it says.
+    """Evaluate every alarm each 10 s; a period is `alarm_speed` times shorter than it says.
 
     More often than on AWS, so that none of a period's windows, which are not aligned to the minute
     as there, falls between two evaluations.
@@ -56,7 +56,7 @@ def _evaluate_all() -> None:
 
 
 def _evaluate(alarm: dict[str, Any], *, speed: float) -> tuple[str, str] | None:
-    """Sets the alarm's state. What it was before and why it changed, if it did."""
+    """Set the alarm's state. Return what it was before and why it changed, if it did."""
     compare = _COMPARISONS.get(alarm["ComparisonOperator"])
     if compare is None or not alarm.get("MetricName"):
         return None
@@ -72,7 +72,7 @@ def _evaluate(alarm: dict[str, Any], *, speed: float) -> tuple[str, str] | None:
 
 
 def _period_values(alarm: dict[str, Any], *, seconds: float) -> Iterable[float | None]:
-    """The alarm's statistic of each period, the latest first; None where there is no data."""
+    """Yield the alarm's statistic of each period, the latest first; None where there is no data."""
     dimensions = cloudwatch._dims_key(cloudwatch._dims_from_list(alarm["Dimensions"]))
     key = (alarm["Namespace"], alarm["MetricName"], dimensions)
     statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]

@@ -18,7 +18,7 @@ _TWO_WEEKS: Final = 14 * 24 * 3600
 
 
 def apply(_settings: Settings) -> None:
-    """Makes one list for a metric, and forgets old points in place."""
+    """Make one list for a metric, and forget old points in place."""
     replace(cloudwatch, "_metric_bucket", _points)
     replace(cloudwatch, "_evict_old_metrics", _forget_old)
 

@@ -15,7 +15,7 @@ from local.emulator.patching import replace
 
 
 def apply(_settings: Settings) -> None:
-    """Puts partner events on their bus."""
+    """Put partner events on their bus."""
     replace(eventbridge, "_put_partner_events", _put_partner_events)
 
 

@@ -60,7 +60,7 @@ def _list(_original: Callable[..., Any], data: dict[str, Any]) -> Any:
 
 
 def _seen(name: str) -> dict[str, Any] | None:
-    """A source as the customer sees it; None if there is none."""
+    """Return a source as the customer sees it; None if there is none."""
     associated = name in eventbridge._event_buses
     record = _records().get(name)
     if record is None and not (associated and name in _deleted):

@@ -13,7 +13,7 @@ from local.emulator.patching import replace
 
 
 def apply(_settings: Settings) -> None:
-    """Finds rules by their whole ARN first."""
+    """Find rules by their whole ARN first."""
     replace(eventbridge, "_resolve_taggable_events_arn", _resolve)
 
 

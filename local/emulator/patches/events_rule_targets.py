@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def apply(_settings: Settings) -> None:
-    """Takes over the delivery of events to functions."""
+    """Take over the delivery of events to functions."""
     replace(eventbridge, "_invoke_target", _invoke_target)
     replace(eventbridge, "_dispatch_to_lambda", _deliver)
 

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 def apply(settings: Settings) -> None:
-    """Takes over every asynchronous invocation, whichever service asks for it."""
+    """Take over every asynchronous invocation, whichever service asks for it."""
 
     def invoke(_original: Callable[..., Any], function: dict[str, Any], event: Any) -> None:
         config = function.get("config") or function
@@ -77,7 +77,7 @@ class AsynchronousInvocation:
         self._result: dict[str, Any] | None = None
 
     def run(self) -> None:
-        """Invokes until the function succeeds or the event is dropped."""
+        """Invoke until the function succeeds or the event is dropped."""
         _request_id.set(self._request_id)
         speed = self._retry_seconds / _AWS_FIRST_RETRY_SECONDS
         throttle_wait, longest_throttle_wait = (speed * wait for wait in _AWS_THROTTLE_SECONDS)
@@ -102,7 +102,7 @@ class AsynchronousInvocation:
         _log.warning("An event is dropped: its function %s is gone", self._function_arn)
 
     def _config(self) -> dict[str, Any] | None:
-        """The function's configuration as it is now: a retry runs what is deployed by then."""
+        """Return the function's configuration of now: a retry runs what is deployed by then."""
         config: dict[str, Any] | None
         _, config, _ = lambda_svc._get_func_record_for_ref(self._function_arn)
         return config

@@ -17,14 +17,14 @@ from local.emulator.patching import replace
 
 
 def apply(_settings: Settings) -> None:
-    """Counts where every invocation passes, and silences the count of the `Invoke` API."""
+    """Count where every invocation passes, and silence the count of the `Invoke` API."""
     replace(lambda_svc, "_emit_lambda_metrics", lambda *_, **__: None)
     replace(lambda_svc, "_execute_function_dispatch", _execute)
     replace(lambda_svc, "_acquire_execution_slot", _acquire_slot)
 
 
 def record(config: dict[str, Any], name: str, value: float, unit: str = "Count") -> None:
-    """Adds a data point to a metric of the function with this configuration."""
+    """Add a data point to a metric of the function with this configuration."""
     cloudwatch.record_metric(
         "AWS/Lambda", name, value, unit, {"FunctionName": config["FunctionName"]}
     )

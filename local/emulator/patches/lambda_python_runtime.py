@@ -35,7 +35,7 @@ _BOOTSTRAP = '#!/bin/sh\nexec "{python}" -s -m awslambdaric "$_HANDLER"\n'
 
 
 def apply(settings: Settings) -> None:
-    """Sends Python functions to the Runtime API."""
+    """Send Python functions to the Runtime API."""
     bootstrap = _BOOTSTRAP.format(python=settings.function_python)
 
     def code_directory(original: Callable[..., str], code_zip: bytes) -> str:
@@ -78,7 +78,7 @@ def _worker_class(original: Callable[..., Any], config: dict[str, Any]) -> Any:
 
 
 def _environment(config: dict[str, Any], given: dict[str, str], *, endpoint: str) -> dict[str, str]:
-    """The variables Lambda defines, over the function's own.
+    """Return the variables Lambda defines, over the function's own.
 
     `given` is MiniStack's idea of them and holds the emulator's whole environment besides.
     """
@@ -147,7 +147,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         return str(self._drain_stderr())
 
     def _read(self, stream: IO[bytes], log_queue: "Queue[str]") -> bool:
-        """Takes over what the process has written. Whether there may be more to come."""
+        """Take over what the process has written. Return whether there may be more to come."""
         try:
             chunk = os.read(stream.fileno(), max(1, _waiting(stream)))
         except BlockingIOError:  # the other thread has been here since

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def apply(_settings: Settings) -> None:
-    """Reads every line that goes from a function to its log."""
+    """Read every line that goes from a function to its log."""
     replace(lambda_svc, "_emit_lambda_logs", _emit_logs)
 
 

@@ -14,7 +14,7 @@ from local.emulator.patching import replace_handler
 
 
 def apply(_settings: Settings) -> None:
-    """Makes the ARN the physical id of a secret."""
+    """Make the ARN the physical id of a secret."""
     replace_handler(
         provisioners._RESOURCE_HANDLERS,
         "AWS::SecretsManager::Secret",
@@ -39,6 +39,6 @@ def _delete(original: Callable[..., Any], physical_id: str, properties: dict[str
 
 
 def _name(physical_id: str) -> str:
-    """The name that the ARN stands for, or the ARN if the secret is gone."""
+    """Return the name that the ARN stands for, or the ARN if the secret is gone."""
     name, _ = secretsmanager._resolve(physical_id)
     return name or physical_id

@@ -12,12 +12,12 @@ from local.emulator.modules import cloudwatch, sqs
 
 
 def apply(settings: Settings) -> None:
-    """Reports every minute; the minute passes as fast as that of the alarms."""
+    """Report every minute; the minute passes as fast as that of the alarms."""
     clock.every(60 / settings.alarm_speed, "queue metrics", publish)
 
 
 def publish() -> None:
-    """Adds a data point for every queue."""
+    """Add a data point for every queue."""
     for queue in sqs._queues.values():
         sqs._expire_retained(queue)
         now = time.time()
