@@ -125,9 +125,7 @@ def _settings(environment: Environment, parameters: DeploymentParameters) -> Set
         stripe_resources=StripeAccountSettings(
             roll=environment.stripe_roll, api_base=parameters.stripe_api_base()
         ),
-        webhook=WebhookSettings(
-            api_name="CachaoApi", access_logs=logs if environment.access_logs else None
-        ),
+        webhook=WebhookSettings(access_logs=logs if environment.access_logs else None),
         alarms=AlarmSettings(
             email_subscriptions=tuple(parameters.alarm_emails()),
             runbook_url=environment.runbook_url or AlarmSettings.runbook_url,

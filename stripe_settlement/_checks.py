@@ -1,11 +1,13 @@
 """Which arguments of `StripeSettlement` contradict each other, or would do harm in production."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import RemovalPolicy, Stack, Token
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_events as events
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
+from constructs import Construct, IConstruct
 
 from stripe_settlement.settings import SettlementSettings
 
@@ -65,17 +67,85 @@ def require_own_account(
         )
 
 
-def require_one_topic(settings: SettlementSettings, *, alarm_topic: sns.ITopic | None) -> None:
-    """Check that no addresses stand beside a topic, to which they would not be subscribed.
+def require_topic(
+    scope: Construct, settings: SettlementSettings, *, alarm_topic: sns.ITopic | None
+) -> None:
+    """Check that CloudWatch can publish to the topic, and that no addresses stand beside it.
 
     Raises:
-        ValueError: both came.
+        ValueError: addresses that would not be subscribed, or a topic that would get no alarm.
     """
-    if alarm_topic is not None and (addresses := settings.alarms.email_subscriptions):
+    if alarm_topic is None:
+        return
+    if addresses := settings.alarms.email_subscriptions:
         raise ValueError(
             f"alarm_topic came with email_subscriptions {addresses!r}; allowed is one. Subscribe "
             "the addresses to your topic, or leave alarm_topic out to have one created for them."
         )
+    if alarm_topic.fifo:
+        raise ValueError(
+            "alarm_topic is a FIFO topic; allowed is a standard one, because CloudWatch's alarms "
+            "publish to no other. Subscribe a queue of yours to a standard topic instead."
+        )
+    here, there = Stack.of(scope).region, alarm_topic.env.region
+    if _differ(here, there):
+        raise ValueError(
+            f"alarm_topic is in {there} and the alarms are in {here}; allowed is a topic in the "
+            "alarms' region. Leave alarm_topic out, or create one here that forwards to yours."
+        )
+
+
+def require_local_bus(scope: Construct, event_bus: events.IEventBus | None) -> None:
+    """Check that the bus is where the rule will be: a rule knows its bus only by the bare name.
+
+    Raises:
+        ValueError: the bus is in another account or region.
+    """
+    if event_bus is None:
+        return
+    stack = Stack.of(scope)
+    for what, here, there in (
+        ("account", stack.account, event_bus.env.account),
+        ("region", stack.region, event_bus.env.region),
+    ):
+        if _differ(here, there):
+            raise ValueError(
+                f"event_bus is in the {what} {there} and the rule in {here}; allowed is a bus of "
+                "the rule's own account and region. Deploy the settlement there, or forward the "
+                "events with a rule on that bus to a bus here."
+            )
+
+
+def require_unique_names(scope: Construct, kind: type[Construct], *names: str) -> None:
+    """Check that no other construct of this kind in the stack has one of these names.
+
+    Args:
+        scope: the construct that is being made.
+        kind: its class.
+        names: the attributes that have to differ.
+
+    Raises:
+        ValueError: two would share resources or metrics, and so alarms.
+    """
+    for other in _others(scope, kind):
+        for name in names:
+            value = getattr(scope, name)
+            if value is not None and value == getattr(other, name):
+                raise ValueError(
+                    f"{name} is {value!r} for {scope.node.path} as well as for {other.node.path}; "
+                    "each needs its own, or they share metrics and alarms. Give both a "
+                    f"resource_prefix, or set {name.removeprefix('_')} of one."
+                )
+
+
+def _others(scope: Construct, kind: type[Construct]) -> Iterator[IConstruct]:
+    for each in Stack.of(scope).node.find_all():
+        if isinstance(each, kind) and each is not scope:
+            yield each
+
+
+def _differ(here: str, there: str) -> bool:
+    return not Token.is_unresolved(here) and not Token.is_unresolved(there) and here != there
 
 
 def production_errors(

@@ -2,10 +2,27 @@
 
 import re
 
+from aws_cdk import Stack, Token
+from constructs import Construct
+
 
 def physical_name(prefix: str | None, noun: str) -> str | None:
     """Return `<prefix>-<noun>` in kebab case; None without a prefix, so CloudFormation chooses."""
     return f"{prefix}-{_kebab_case(noun)}" if prefix else None
+
+
+def name_by_path(scope: Construct) -> str:
+    """Return the stack's name and the construct's path in it, as `Shop-Settlement`."""
+    stack = Stack.of(scope)
+    path = scope.node.path.removeprefix(stack.node.path).strip("/")
+    return "-".join([stack.stack_name, *path.split("/")])
+
+
+def api_name(prefix: str | None, scope: Construct) -> str:
+    """Return `CachaoApi` for the prefix `cachao`; without a prefix a name made of the path."""
+    if prefix is None:
+        return name_by_path(scope)
+    return f"{prefix}-api" if Token.is_unresolved(prefix) else f"{pascal_case(prefix)}Api"
 
 
 def pascal_case(label: str) -> str:

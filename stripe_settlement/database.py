@@ -1,19 +1,20 @@
 """How the functions reach the database and its credentials."""
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
-from aws_cdk import Stack, Tokenization
+from aws_cdk import Stack, Token, Tokenization
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import IConstruct
 
-from stripe_settlement._validation import require_between, require_match
+from stripe_settlement._validation import Checked, require_between, require_match
 from stripe_settlement.order_tables import OrderTables
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabaseConnection:
+class DatabaseConnection(Checked):
     """The MariaDB that holds the orders.
 
     Raises:
@@ -28,13 +29,15 @@ class DatabaseConnection:
 
     secret: secretsmanager.ISecret
     """JSON secret with `password` and, optionally, `username`: what RDS manages fits. Read when it
-    is needed and again when the database rejects it, so a rotation is no outage."""
+    is needed and again when the database rejects it, so a rotation is no outage. One under a
+    customer-managed key is imported with that key, `Secret.from_secret_attributes(…,
+    encryption_key=…)`: the functions may then decrypt it."""
 
     user: str | None = None
     """Used only if the secret holds no `username`."""
 
-    port: int = 3306
-    """TCP port."""
+    port: int | str = 3306
+    """TCP port: a number, or the token of one such as RDS's `db_instance_endpoint_port`."""
 
     tls: bool = True
     """Whether the connection is encrypted and the server's certificate verified."""
@@ -46,21 +49,27 @@ class DatabaseConnection:
     tables: OrderTables = OrderTables()  # noqa: RUF009 - frozen, in a file of its own
     """What the shop's tables and columns are called, and in which unit their amounts are."""
 
-    def __post_init__(self) -> None:
-        require_match(
-            "host",
-            self.host,
-            r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]+",
-            allowed="a host name or an address alone; the port is a field of its own",
-        )
+    def _check(self) -> None:
+        if not _is_ipv6(self.host):
+            require_match(
+                "host",
+                self.host,
+                r"[A-Za-z0-9._-]+",
+                allowed="a host name or an address alone; the port is a field of its own",
+            )
         require_match("name", self.name, r"[^\s/`]{1,64}", allowed="the name of a schema")
-        require_between("port", self.port, 1, 65_535)
+        if not isinstance(self.port, str):
+            require_between("port", self.port, 1, 65_535)
+        elif not Token.is_unresolved(self.port):
+            raise TypeError(f"port is {self.port!r}; allowed is a number, such as 3306.")
 
     def environment(self) -> dict[str, str]:
         """Return the functions' variables: not the credentials, only their address."""
         variables = {
             "DB_HOST": self.host,
-            "DB_PORT": Tokenization.stringify_number(self.port),
+            "DB_PORT": self.port
+            if isinstance(self.port, str)
+            else Tokenization.stringify_number(self.port),
             "DB_NAME": self.name,
             "DB_SECRET_ARN": self.secret.secret_arn,
             "ORDER_TABLES": self.tables.to_json(),
@@ -72,6 +81,14 @@ class DatabaseConnection:
         if self.ca_file is not None:
             variables["DB_TLS_CA"] = self.ca_file
         return variables
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def secret_statements(

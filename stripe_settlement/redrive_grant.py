@@ -49,5 +49,5 @@ class RedriveGrant:
 
     def _grant(self, grantee: iam.IGrantable, action: str, *resource_arns: str) -> iam.Grant:
         return iam.Grant.add_to_principal(
-            grantee=grantee, actions=[action], resource_arns=list(resource_arns), scope=self._scope
+            grantee=grantee, actions=[action], resource_arns=list(resource_arns)
         )

@@ -13,7 +13,14 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 
-from stripe_settlement._validation import require_between, require_duration, require_match
+from stripe_settlement._validation import (
+    Checked,
+    require_between,
+    require_duration,
+    require_known,
+    require_match,
+    require_removal_policy,
+)
 from stripe_settlement.monitoring.alarm_settings import AlarmSettings
 
 STRIPE_DETAIL_TYPES = (
@@ -24,10 +31,11 @@ STRIPE_DETAIL_TYPES = (
 """The types that change an order. The functions ignore every other one."""
 
 _MIB = 1024 * 1024
+_TAG = r"[\w\s.:/=+@-]"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogSettings:
+class LogSettings(Checked):
     """A log group of our own: Lambda's automatic ones never expire."""
 
     retention: logs.RetentionDays = logs.RetentionDays.TWO_WEEKS
@@ -38,9 +46,12 @@ class LogSettings:
     """What happens to the lines when the stack goes. Retained, because a deletion is often the very
     thing one reads them for; they expire by themselves."""
 
+    def _check(self) -> None:
+        require_removal_policy("removal_policy", self.removal_policy)
+
 
 @dataclass(frozen=True, kw_only=True)
-class FunctionSettings:
+class FunctionSettings(Checked):
     """What the functions have in common; they run the same code from the same asset.
 
     Raises:
@@ -84,7 +95,7 @@ class FunctionSettings:
     """How long Lambda retains an asynchronous event it cannot run, because it is throttled. The
     longest Lambda allows: settling late is better than settling by hand."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.runtime.family != lambda_.RuntimeFamily.PYTHON:
             raise ValueError(
                 f"runtime is {self.runtime.name!r}; the functions are written in Python. Use a "
@@ -108,7 +119,7 @@ class FunctionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueueSettings:
+class QueueSettings(Checked):
     """The queues that hold what could not be delivered or settled.
 
     Raises:
@@ -124,15 +135,16 @@ class QueueSettings:
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
     """What happens to the messages when the stack goes. Retained: they may be the only copy."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require_duration("retention", self.retention, Duration.minutes(1), Duration.days(14))
         require_duration(
             "visibility_timeout", self.visibility_timeout, Duration.seconds(0), Duration.hours(12)
         )
+        require_removal_policy("removal_policy", self.removal_policy)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventSettings:
+class EventSettings(Checked):
     """The rule that takes Stripe's events off the bus.
 
     Raises:
@@ -155,7 +167,7 @@ class EventSettings:
     max_event_age: Duration = Duration.hours(1)  # noqa: RUF009
     """How long EventBridge goes on trying. Short, so that the operator is notified soon."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         unknown = [name for name in self.detail_types if name not in STRIPE_DETAIL_TYPES]
         if unknown or not self.detail_types:
             raise ValueError(
@@ -163,6 +175,7 @@ class EventSettings:
                 f"{', '.join(STRIPE_DETAIL_TYPES)}. The functions ignore other types: give those a "
                 "rule of their own on the same bus."
             )
+        require_match("description", self.description, r".{0,512}", allowed="512 characters")
         require_between("retry_attempts", self.retry_attempts, 0, 185)
         require_duration(
             "max_event_age", self.max_event_age, Duration.minutes(1), Duration.hours(24)
@@ -170,7 +183,7 @@ class EventSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebhookSettings:
+class WebhookSettings(Checked):
     """The route Stripe calls over HTTPS.
 
     Raises:
@@ -180,8 +193,10 @@ class WebhookSettings:
     path: str = "/webhooks/stripe"
     """Path of the endpoint below the stage."""
 
-    api_name: str = "StripeSettlementApi"
-    """Name of the REST API, and its dimension in CloudWatch. Not used with an existing API."""
+    api_name: str | None = None
+    """Name of the REST API, and its dimension in CloudWatch, so it must not be shared by two
+    settlements of an account. None: after the resource prefix, `cachao` has `CachaoApi`, or else
+    after the construct's path. Not used with an existing API."""
 
     stage_name: str = "Prod"
     """The stage, first part of the URL's path. With an existing API: the stage Stripe calls."""
@@ -227,7 +242,13 @@ class WebhookSettings:
     """How far a signature's time may be from ours, both ways. The default is Stripe's
     recommendation."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
+        require_known("path", self.path)
+        if self.endpoint_type is apigateway.EndpointType.PRIVATE:
+            raise ValueError(
+                "endpoint_type is PRIVATE, which only a VPC can call; allowed is REGIONAL or EDGE, "
+                "because Stripe calls from the internet."
+            )
         require_match(
             "path",
             self.path,
@@ -253,7 +274,7 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MigrationSettings:
+class MigrationSettings(Checked):
     """The function that brings our tables up to date at each deployment.
 
     Raises:
@@ -268,12 +289,12 @@ class MigrationSettings:
     """JSON secret with `username` and `password` of a user that may create, alter and drop tables;
     the functions that settle never see it. None: the migrations use the database's own secret."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require_duration("timeout", self.timeout, Duration.seconds(30), Duration.minutes(14))
 
 
 @dataclass(frozen=True, kw_only=True)
-class StripeAccountSettings:
+class StripeAccountSettings(Checked):
     """What a deployment with a Stripe API key creates at Stripe.
 
     Raises:
@@ -299,7 +320,7 @@ class StripeAccountSettings:
     api_base: str | None = None
     """Address of Stripe's API; None: Stripe's own. For a Stripe that is played."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require_between("roll", self.roll, 0, 1_000_000)
         require_match(
             "api_version",
@@ -317,7 +338,7 @@ class StripeAccountSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettlementSettings:
+class SettlementSettings(Checked):
     """Everything that can be configured. `SettlementSettings()` is valid as it is.
 
     Raises:
@@ -330,7 +351,8 @@ class SettlementSettings:
 
     service_name: str | None = None
     """Service in logs and tags and the metrics' only dimension, so it must not be shared by two
-    settlements of an account. None: the resource prefix, or else the stack's name."""
+    settlements of an account. None: the resource prefix, or else the stack's name and the
+    construct's path in it."""
 
     environment_name: str | None = None
     """Value of the tag `Environment`. None: `live` or `test`, after Stripe's mode."""
@@ -372,13 +394,35 @@ class SettlementSettings:
     alarms: AlarmSettings = AlarmSettings()  # noqa: RUF009 - frozen, in a file of its own
     """Thresholds, and who is notified."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require_match(
             "resource_prefix",
             self.resource_prefix,
             r"[A-Za-z][A-Za-z0-9-]{0,30}",
             allowed="a letter and up to 30 letters, digits and hyphens",
         )
+        require_match(
+            "service_name",
+            self.service_name,
+            r"[A-Za-z0-9][A-Za-z0-9 _.:/=+@-]{0,254}",
+            allowed="1 to 255 ASCII letters, digits, blanks and _ . : / = + @ -, beginning with a "
+            "letter or digit: what a tag and a metric's dimension can both hold",
+        )
+        for key, value in {"Environment": self.environment_name or "", **self.tags}.items():
+            require_match(
+                "a tag's key",
+                key,
+                rf"(?!aws:){_TAG}{{1,128}}",
+                allowed="1 to 128 letters, digits, blanks and _ . : / = + - @, not beginning with "
+                "aws:",
+            )
+            require_match(
+                f"the tag {key!r}",
+                value,
+                rf"{_TAG}{{0,256}}",
+                allowed="up to 256 letters, digits, blanks and _ . : / = + - @",
+            )
+        self._check_alarms()
         require_match(
             "stripe_account",
             self.stripe_account,
@@ -392,3 +436,20 @@ class SettlementSettings:
             allowed="a CloudWatch namespace that does not begin with AWS/",
         )
         require_duration("order_grace", self.order_grace, Duration.seconds(0), Duration.hours(24))
+
+    def _check_alarms(self) -> None:
+        """Check that no alarm waits for what cannot happen."""
+        limits = {
+            "queue_message_age": ("queues.retention", self.queues.retention),
+            "async_event_age": ("functions.max_event_age", self.functions.max_event_age),
+        }
+        if self.webhook is not None:
+            limits["webhook_latency"] = ("webhook.timeout", self.webhook.timeout)
+        for name, (limit, maximum) in limits.items():
+            value = getattr(self.alarms, name)
+            if value.to_milliseconds() >= maximum.to_milliseconds():
+                raise ValueError(
+                    f"alarms.{name} is {value.to_human_string()}; allowed is less than {limit}, "
+                    f"{maximum.to_human_string()}: nothing lasts longer, so the alarm could not "
+                    "fire."
+                )

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import Duration, Stack, Tags
+import jsii
+from aws_cdk import Duration, Tags
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -19,12 +20,15 @@ from constructs import Construct
 from stripe_settlement._checks import (
     production_errors,
     raise_if_any,
+    require_local_bus,
     require_mode,
-    require_one_topic,
     require_own_account,
+    require_topic,
+    require_unique_names,
     require_webhook,
 )
-from stripe_settlement._naming import physical_name
+from stripe_settlement._naming import api_name, name_by_path, physical_name
+from stripe_settlement._validation import require_types
 from stripe_settlement.bundling.code import settlement_code
 from stripe_settlement.database import DatabaseConnection
 from stripe_settlement.functions.network import network_of
@@ -42,7 +46,11 @@ from stripe_settlement.stripe_account.event_destination import EventDestination
 from stripe_settlement.stripe_account.signing_secret import SigningSecret
 from stripe_settlement.stripe_account.webhook_endpoint import WebhookEndpoint
 
+_OWNERS_TAGS_WIN = 50
+"""Below the 100 of every other tag: what an app or a stack says of itself stays."""
 
+
+@jsii.implements(ec2.IConnectable)
 class StripeSettlement(Construct):
     """Settles every paid Stripe checkout exactly once, whichever route delivers it.
 
@@ -102,12 +110,16 @@ class StripeSettlement(Construct):
             settings: everything else.
 
         Raises:
-            ValueError: arguments that contradict each other, or that would do harm in live mode.
+            TypeError: an argument of another type.
+            ValueError: arguments that contradict each other, that AWS would reject, or that would
+                do harm in live mode.
         """
+        arguments = dict(locals())
         super().__init__(scope, construct_id)
         self.settings: Final = settings or SettlementSettings()
         """What was asked for."""
         require_mode(livemode)
+        require_types("StripeSettlement", StripeSettlement.__init__, arguments)
         require_webhook(
             self.settings,
             stripe_secret=stripe_secret,
@@ -121,7 +133,8 @@ class StripeSettlement(Construct):
             creates_destination=has_key and not names_its_bus,
             creates_endpoint=has_key and stripe_secret is None,
         )
-        require_one_topic(self.settings, alarm_topic=alarm_topic)
+        require_topic(self, self.settings, alarm_topic=alarm_topic)
+        require_local_bus(self, event_bus)
         network = network_of(vpc, vpc_subnets=vpc_subnets, security_groups=security_groups)
         if livemode:
             errors = production_errors(
@@ -135,8 +148,11 @@ class StripeSettlement(Construct):
         self.livemode: Final = livemode
         """Whether real money is settled."""
         prefix = self.settings.resource_prefix
-        self.service_name: Final = self.settings.service_name or prefix or Stack.of(self).stack_name
+        self.resource_prefix: Final = prefix
+        """Begins the physical names; None if CloudFormation makes them."""
+        self.service_name: Final = self.settings.service_name or prefix or name_by_path(self)
         """The service in logs and tags, and the metrics' only dimension."""
+        require_unique_names(self, StripeSettlement, "resource_prefix", "service_name")
         self._metrics = SettlementMetrics(
             namespace=self.settings.metrics_namespace, service=self.service_name
         )
@@ -196,6 +212,7 @@ class StripeSettlement(Construct):
                 handler=self.webhook_function.function,
                 settings=self.settings.webhook,
                 rest_api=rest_api,
+                api_name=api_name(prefix, self),
             )
             if self.webhook_function
             else None
@@ -384,9 +401,10 @@ class StripeSettlement(Construct):
             "Environment": self.settings.environment_name or ("live" if self.livemode else "test"),
             "Service": self.service_name,
             "ManagedBy": "aws-cdk",
-            **self.settings.tags,
         }
         for key, value in tags.items():
-            Tags.of(self).add(key, value)
+            Tags.of(self).add(key, value, priority=_OWNERS_TAGS_WIN)
         for child in self.node.children:
-            Tags.of(child).add("Component", child.node.id)
+            Tags.of(child).add("Component", child.node.id, priority=_OWNERS_TAGS_WIN)
+        for key, value in self.settings.tags.items():
+            Tags.of(self).add(key, value)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Tokenization
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -49,7 +49,7 @@ class SettlementFunctions:
         """Create the webhook's function, which checks signatures."""
         environment = {
             "STRIPE_SECRET_ARN": stripe_secret.secret_arn,
-            "WEBHOOK_MAX_BODY_BYTES": str(webhook.max_body_bytes),
+            "WEBHOOK_MAX_BODY_BYTES": Tokenization.stringify_number(webhook.max_body_bytes),
             "SIGNATURE_TOLERANCE_SECONDS": _seconds(webhook.signature_tolerance),
         }
         function = self._settlement_function(

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from aws_cdk import Duration, Token
 
+from stripe_settlement._validation import Checked, require_known
+
 _LONGEST_SILENCE_HOURS = 7 * 24
 """CloudWatch evaluates an alarm with periods of an hour over at most seven days."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlarmSettings:
+class AlarmSettings(Checked):
     """Thresholds of `SettlementAlarms`. `AlarmSettings()` is valid as it is.
 
     The rule behind the defaults: one lost or rejected payment is one customer without a ticket, so
@@ -76,9 +78,10 @@ class AlarmSettings:
     """Silence of the event route that fires, in whole hours, at most 168. Off (`None`) because
     only the owner knows how long a quiet night is; set it wherever sales are steady."""
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         self._require_counts()
         self._require_period()
+        require_known("timeout_fraction", self.timeout_fraction)
         if not 0 < self.timeout_fraction <= 1:
             raise ValueError(
                 f"timeout_fraction is {self.timeout_fraction}; allowed is a share of the timeout "
@@ -105,13 +108,15 @@ class AlarmSettings:
             "payment_anomalies",
             "retry_periods",
         ):
-            if (count := getattr(self, name)) < 1:
+            count = getattr(self, name)
+            if not Token.is_unresolved(count) and count < 1:
                 raise ValueError(
                     f"{name} is {count}; allowed is 1 or more. To silence an alarm, disable its "
                     "actions in CloudWatch for as long as you need."
                 )
 
     def _require_period(self) -> None:
+        require_known("retry_periods", self.retry_periods)
         seconds = self.period.to_seconds()
         if seconds < 60 or seconds % 60 or seconds * self.retry_periods > 86_400:
             raise ValueError(

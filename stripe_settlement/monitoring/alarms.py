@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stripe_settlement._naming import pascal_case, physical_name
+from stripe_settlement._validation import require_between
 from stripe_settlement.failure_queue import FailureQueue
 from stripe_settlement.functions.settlement_function import SettlementFunction
 from stripe_settlement.monitoring import alarm_descriptions as texts
@@ -22,6 +23,7 @@ from stripe_settlement.routes.webhook import WebhookRoute
 _MissingData = cloudwatch.TreatMissingData
 _Operator = cloudwatch.ComparisonOperator
 _Stats = cloudwatch.Stats
+_LONGEST_DESCRIPTION = 1024
 
 
 class SettlementAlarms(Construct):
@@ -228,11 +230,20 @@ class SettlementAlarms(Construct):
         missing_data: cloudwatch.TreatMissingData = _MissingData.NOT_BREACHING,
         **facts: str,
     ) -> None:
+        description = text.describe(self._settings.runbook_url, **facts)
+        require_between(
+            f"The description of the alarm {construct_id}",
+            0 if Token.is_unresolved(description) else len(description),
+            0,
+            _LONGEST_DESCRIPTION,
+            unit="characters",
+            hint="Shorten AlarmSettings.runbook_url.",
+        )
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
             alarm_name=physical_name(self._name_prefix, construct_id),
-            alarm_description=text.describe(self._settings.runbook_url, **facts),
+            alarm_description=description,
             metric=metric,
             threshold=threshold,
             comparison_operator=operator,

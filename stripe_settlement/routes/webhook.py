@@ -11,6 +11,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from stripe_settlement._checks import require_unique_names
+from stripe_settlement._naming import name_by_path
 from stripe_settlement.monitoring.metrics import FIVE_MINUTES
 from stripe_settlement.settings import LogSettings, WebhookSettings
 
@@ -54,6 +56,7 @@ class WebhookRoute(Construct):
         handler: lambda_.IFunction,
         settings: WebhookSettings | None = None,
         rest_api: apigateway.IRestApi | None = None,
+        api_name: str | None = None,
     ) -> None:
         """Add the method, to a new API or to `rest_api`.
 
@@ -64,18 +67,24 @@ class WebhookRoute(Construct):
             settings: path, throttle, logs.
             rest_api: an API to add the route to, instead of creating one: of this stack, or
                 imported by `RestApi.from_rest_api_attributes`.
+            api_name: of a new API, where the settings name none.
 
         Raises:
-            ValueError: the API has no root to add a path to, or belongs to another stack.
+            ValueError: the API has no root to add a path to, belongs to another stack, or has the
+                path's POST already; or a new one would have the name of another.
         """
         super().__init__(scope, construct_id)
         settings = settings or WebhookSettings()
         self.rest_api: Final[apigateway.IRestApi] = (
-            self._create_api(settings) if rest_api is None else self._import(rest_api)
+            self._create_api(settings, settings.api_name or api_name or name_by_path(self))
+            if rest_api is None
+            else self._import(rest_api)
         )
         """The API the route is on."""
         self.api_name: Final = self.rest_api.rest_api_name
         """Its name, a dimension of its metrics."""
+        if rest_api is None:
+            require_unique_names(self, WebhookRoute, "api_name")
         self.stage_name: Final = _stage_name(self.rest_api) or settings.stage_name
         """The stage Stripe calls."""
         self.method: Final = self._add_method(handler, settings.path)
@@ -107,11 +116,11 @@ class WebhookRoute(Construct):
             label=label,
         )
 
-    def _create_api(self, settings: WebhookSettings) -> apigateway.RestApi:
+    def _create_api(self, settings: WebhookSettings, name: str) -> apigateway.RestApi:
         api = apigateway.RestApi(
             self,
             "Api",
-            rest_api_name=settings.api_name,
+            rest_api_name=name,
             description="Stripe's webhook: payment confirmations, the fallback of EventBridge",
             endpoint_types=[settings.endpoint_type],
             cloud_watch_role=settings.cloud_watch_role,
@@ -178,9 +187,13 @@ class WebhookRoute(Construct):
     def _add_method(self, handler: lambda_.IFunction, path: str) -> apigateway.Method:
         resource = self._root()
         for segment in path.strip("/").split("/"):
-            resource = resource.get_resource(segment) or apigateway.Resource(
+            known = resource.get_resource(segment)
+            if known is None:
+                self._require_free(segment, parent=resource)
+            resource = known or apigateway.Resource(
                 self, f"Path-{segment}", parent=resource, path_part=segment
             )
+        self._require_free(_METHOD, parent=resource)
         method = apigateway.Method(
             self,
             "Post",
@@ -205,6 +218,27 @@ class WebhookRoute(Construct):
         )
         _acknowledge_missing_authorisation(method)
         return method
+
+    def _require_free(self, what: str, *, parent: apigateway.IResource) -> None:
+        """Check that nothing of this stack has a path's segment, or its method, already.
+
+        Two imports of one API know nothing of each other: what both add fails only at deployment.
+        """
+        stack = Stack.of(self)
+        wanted = stack.resolve([self.rest_api.rest_api_id, parent.resource_id, what])
+        for each in stack.node.find_all():
+            if isinstance(each, apigateway.CfnResource):
+                there = [each.rest_api_id, each.parent_id, each.path_part]
+            elif isinstance(each, apigateway.CfnMethod):
+                there = [each.rest_api_id, each.resource_id, each.http_method]
+            else:
+                continue
+            if stack.resolve(there) == wanted:
+                raise ValueError(
+                    f"{what!r} below {parent.path!r} is taken by {each.node.path}. Give the "
+                    "webhook another WebhookSettings(path=…); or, if the API was imported twice, "
+                    "import it once and pass the same object to both."
+                )
 
     def _root(self) -> apigateway.IResource:
         try:

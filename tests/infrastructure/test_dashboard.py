@@ -91,7 +91,7 @@ def test_rows_follow_from_routes_to_functions_to_queues(widgets: list[Widget]) -
 
 def test_every_metric_is_of_a_part_that_exists(widgets: list[Widget]) -> None:
     known = {
-        "ApiName": {"StripeSettlementApi"},
+        "ApiName": {"CachaoApi"},
         "EventBusName": {PARTNER_SOURCE},
         "FunctionName": {
             "cachao-stripe-event-bridge-handler",

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+from aws_cdk import Stack
 
 from settlement.domain import order_tables as runtime
 from stripe_settlement import (
@@ -14,7 +15,7 @@ from stripe_settlement import (
     StatusWords,
     TicketsTable,
 )
-from tests.infrastructure.synthesis import CDK_JSON
+from tests.infrastructure.synthesis import CDK_JSON, any_secret
 
 ANOTHER_SHOP = OrderTables(
     orders=OrdersTable(
@@ -127,10 +128,10 @@ def test_functions_accept_whatever_synthesis_accepts(tables: OrderTables) -> Non
     assert runtime.OrderTables.parse(json.dumps(document)).to_json()
 
 
-def test_example_of_the_documentation_is_valid() -> None:
+def test_example_of_the_documentation_is_valid(stack: Stack) -> None:
     page = (CDK_JSON.parent / "docs" / "settings.md").read_text(encoding="utf-8")
     example = page.partition("## Tables that are not cachao's")[2].partition("```python\n")[2]
-    scope: dict[str, Any] = {"secret": None}
+    scope: dict[str, Any] = {"secret": any_secret(stack)}
     exec(example.partition("```")[0], scope)
 
     read = runtime.OrderTables.parse(scope["tables"].to_json())

@@ -185,8 +185,8 @@ def test_two_settlements_in_one_stack_have_different_names(stack: Stack) -> None
     assert len(queue_names(template_of(stack))) == 6
 
 
-def test_the_service_is_named_after_the_prefix_or_else_the_stack(stack: Stack) -> None:
-    assert settle(stack).service_name == "Shop"
+def test_the_service_is_named_after_the_prefix_or_else_the_path(stack: Stack) -> None:
+    assert settle(stack).service_name == "Shop-Settlement"
     other = Stack(new_app(), "Other")
     assert settle(other, settings=SettlementSettings(resource_prefix="c")).service_name == "c"
 
@@ -201,7 +201,7 @@ def test_tags_say_where_what_and_who(stack: Stack) -> None:
     rule = only(template_of(stack), "AWS::Events::Rule")
     assert tags_of(rule) == {
         "Environment": "test",
-        "Service": "Shop",
+        "Service": "Shop-Settlement",
         "Component": "EventRoute",
         "ManagedBy": "aws-cdk",
     }
@@ -395,7 +395,7 @@ def test_the_database_can_allow_the_settlements_connections(stack: Stack) -> Non
     vpc = any_vpc(stack)
     database = ec2.SecurityGroup(stack, "Database", vpc=vpc)
     construct = settle(stack, vpc=vpc)
-    database.connections.allow_from(construct.connections, ec2.Port.tcp(3306))
+    database.connections.allow_from(construct, ec2.Port.tcp(3306))
 
     ingress = only(template_of(stack), "AWS::EC2::SecurityGroupIngress")
     assert (ingress["FromPort"], ingress["ToPort"]) == (3306, 3306)
@@ -484,7 +484,7 @@ def test_metrics_have_the_settlements_namespace_and_dimension(stack: Stack) -> N
     metric = settle(stack).metric(SettlementMetric.IGNORED, statistic="Average")
 
     assert (metric.namespace, metric.metric_name) == ("StripeSettlement", "Ignored")
-    assert metric.dimensions == {"service": "Shop"}
+    assert metric.dimensions == {"service": "Shop-Settlement"}
     assert metric.statistic == "Average"
 
 

@@ -87,7 +87,7 @@ def test_the_api_is_regional_and_named(stack: Stack) -> None:
     route(stack)
 
     api = only(template_of(stack), "AWS::ApiGateway::RestApi")
-    assert api["Name"] == "StripeSettlementApi"
+    assert api["Name"] == "Shop-WebhookRoute"
     assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
 
 
