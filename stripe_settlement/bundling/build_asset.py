@@ -8,9 +8,11 @@ asset key, so that a change here is never deployed under an old key.
 import argparse
 import fnmatch
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +103,13 @@ The packaging tests run the handlers' imports and a signature check on what is l
 pattern that no longer matches anything."""
 
 
+REACHES_THE_INDEX = (
+    "INDEX|LINKS|HOST|CERT|TLS|PROXY|TIMEOUT|RETRIES|KEYRING|OFFLINE|CONFIG_FILE|CACHE|CREDENTIAL"
+)
+"""Which of the installers' own variables the install keeps: where packages come from. The others
+(PIP_USER, PIP_CONSTRAINT, UV_OVERRIDE, …) would change what is installed, or where."""
+
+
 class BuildError(RuntimeError):
     """The asset cannot be made here; the message holds what the installer or the compiler said."""
 
@@ -145,15 +154,16 @@ def install_command(
     """
     common = [
         *("install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
-        *("--target", str(into), "--python-version", target.python),
-        *("--requirement", str(requirements)),
+        *("--target", str(into.resolve()), "--python-version", target.python),
+        *("--requirement", str(requirements.resolve())),
     ]
     if installer.name == "uv":
-        # A copy, not a hard link: the asset must not share its files with uv's cache.
-        own = ["--python", sys.executable, "--link-mode", "copy", "--no-compile-bytecode"]
+        # Without uv's cache: what is installed is cached here, and uv ends where it has no home.
+        own = ["--python", sys.executable, "--no-cache", "--no-compile-bytecode"]
         platform = ["--python-platform", f"{target.machine}-manylinux2014"]
         return [*installer.command, "pip", *common, *own, *platform]
-    own = ["--no-compile", "--no-input", "--disable-pip-version-check", "--implementation", "cp"]
+    own = ["--no-compile", "--no-input", "--no-user", "--disable-pip-version-check"]
+    own += ["--implementation", "cp"]
     platform = ["--platform", f"manylinux2014_{target.machine}"]
     return [*installer.command, *common, *own, *platform]
 
@@ -161,11 +171,25 @@ def install_command(
 def install_packages(
     installer: PackageInstaller, *, requirements: Path, target: Target, into: Path
 ) -> None:
-    """Install the locked packages for the target and drop what the functions never use."""
+    """Install the locked packages for the target and drop what the functions never use.
+
+    Away from the project, whose `[tool.uv]` may override or constrain what the lock says.
+    """
     into.mkdir(parents=True, exist_ok=True)
-    _run(install_command(installer, requirements=requirements, target=target, into=into))
+    command = install_command(installer, requirements=requirements, target=target, into=into)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        _run(command, environment=installers_environment(), cwd=elsewhere)
     _exclude(into)
     _make_readable(into)
+
+
+def installers_environment() -> dict[str, str]:
+    """Return the environment without what would change what is installed, or where."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not re.match("(PIP|UV)_", name) or re.search(REACHES_THE_INDEX, name)
+    }
 
 
 def add_source(source: Path, into: Path) -> list[Path]:
@@ -221,10 +245,11 @@ def _make_readable(root: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def _run(command: Sequence[str], *, environment: dict[str, str] | None = None) -> None:
+def _run(command: Sequence[str], *, environment: dict[str, str], cwd: str | None = None) -> None:
     done = subprocess.run(  # noqa: S603 - the command is built above, without a shell
         command,
         env=environment,
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",

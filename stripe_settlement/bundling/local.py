@@ -19,7 +19,10 @@ from aws_cdk import DockerImage, ILocalBundling
 from stripe_settlement.bundling import build_asset
 from stripe_settlement.bundling.build_asset import BuildError, PackageInstaller, Target
 
-_WITHOUT_ASSET = 'the context `"aws:cdk:bundling-stacks": []` synthesises without making the asset'
+_WITHOUT_ASSET = (
+    'an `App(post_cli_context={"aws:cdk:bundling-stacks": []})` synthesises without making the '
+    "asset (the cdk CLI overrides that value in cdk.json and in `App(context=…)`)"
+)
 
 
 class Installer(StrEnum):
@@ -61,7 +64,7 @@ class LocalBundling:
         target: Target,
         precompile: Precompile,
         installer: Installer | None,
-        cache: Path,
+        cache: Path | None,
     ) -> None:
         self._source = source
         self._requirements = source / "requirements.txt"
@@ -86,7 +89,7 @@ class LocalBundling:
                 f"`Precompile.REQUIRED`, and there is no python{self._target.python} on the PATH"
             )
         entry = self._cache_entry(compiled=interpreter is not None)
-        if entry.is_dir():
+        if entry and os.path.isdir(entry):  # noqa: PTH112 - Path.is_dir raises where it may not look
             shutil.copytree(entry, output, dirs_exist_ok=True)
         else:
             installer = find_installer(self._wanted)
@@ -95,7 +98,8 @@ class LocalBundling:
             self._install(installer, output)
             if interpreter:
                 build_asset.compile_bytecode(interpreter, output, [output])
-            _keep(output, entry)
+            if entry:
+                _keep(output, entry)
         own_files = build_asset.add_source(self._source, output)
         if interpreter:
             own_python = [path for path in own_files if path.suffix == ".py"]
@@ -109,8 +113,10 @@ class LocalBundling:
         candidates = (sys.executable, shutil.which(f"python{self._target.python}"))
         return next((p for p in candidates if p and bytecode_of(p) == self._target.python), None)
 
-    def _cache_entry(self, *, compiled: bool) -> Path:
+    def _cache_entry(self, *, compiled: bool) -> Path | None:
         """Return where installed packages are cached: by what they were made from, and how."""
+        if self._cache is None:
+            return None
         key = digest(
             self._requirements.read_text(encoding="utf-8"),
             build_script(),
@@ -183,15 +189,19 @@ def bytecode_of(interpreter: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def default_cache() -> Path:
-    """Return the folder for installed packages, among the user's caches."""
+def default_cache() -> Path | None:
+    """Return the folder for installed packages, among the user's caches; None without a home."""
+    with suppress(RuntimeError):  # no HOME, and no entry in passwd, as in many a container
+        return _user_caches() / "stripe-settlement"
+    return None
+
+
+def _user_caches() -> Path:
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "stripe-settlement"
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def build_script() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,8 @@ from tests.support.wheel_index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+OWN_CACHE = Path("of each asset its own")
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def make(tmp_path: Path, source: Path) -> Callable[..., Path]:
         machine: str = "x86_64",
         precompile: Precompile = Precompile.NEVER,
         installer: Installer | None = None,
-        cache: Path | None = None,
+        cache: Path | None = OWN_CACHE,
     ) -> Path:
         nonlocal made
         made += 1
@@ -77,7 +79,7 @@ def make(tmp_path: Path, source: Path) -> Callable[..., Path]:
             target=Target(python=python, machine=machine),
             precompile=precompile,
             installer=installer,
-            cache=cache or tmp_path / f"cache-{made}",
+            cache=tmp_path / f"cache-{made}" if cache is OWN_CACHE else cache,
         )
         assert bundling.try_bundle(str(output), image=image)
         return output
