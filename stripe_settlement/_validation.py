@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from ipaddress import ip_network
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -165,6 +166,22 @@ def require_match(name: str, value: str | None, pattern: str, *, allowed: str) -
     if value is None or Token.is_unresolved(value) or re.fullmatch(pattern, value):
         return
     raise ValueError(f"{name} is {value!r}; allowed is {allowed}.")
+
+
+def require_network(name: str, value: str) -> None:
+    """Check that a text is an address or a network; a token passes.
+
+    Raises:
+        ValueError: with the name and the value.
+    """
+    if Token.is_unresolved(value):
+        return
+    try:
+        ip_network(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} holds {value!r}; allowed are addresses and networks such as 192.0.2.0/24."
+        ) from error
 
 
 def require_text(name: str, value: object) -> None:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from aws_cdk import Stack, Token, Tokenization
+from aws_cdk import Token, Tokenization
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import IConstruct
 
 from stripe_settlement._validation import Checked, require_between, require_match
+from stripe_settlement.encryption import key_statement
 from stripe_settlement.order_tables import OrderTables
 
 
@@ -99,7 +99,7 @@ def secret_statements(
     `ISecret.grant_read` would allow `DescribeSecret` too, which the functions never call.
 
     Args:
-        scope: whose stack tells the region.
+        scope: whose stack tells the partition.
         secret: an owned one, or one imported by ARN or by name.
         noun: ends the statements' sids, for example `DatabaseSecret`.
     """
@@ -118,21 +118,7 @@ def secret_statements(
                 sid=f"DecryptThe{noun}",
                 actions=["kms:Decrypt"],
                 via="secretsmanager",
+                region=secret.env.region,
             )
         )
     return statements
-
-
-def key_statement(
-    scope: IConstruct, key: kms.IKey, *, sid: str, actions: list[str], via: str
-) -> iam.PolicyStatement:
-    """Allow a role to use a key, but only through the service that encrypts with it."""
-    stack = Stack.of(scope)
-    return iam.PolicyStatement(
-        sid=sid,
-        actions=actions,
-        resources=[key.key_arn],
-        conditions={
-            "StringEquals": {"kms:ViaService": f"{via}.{stack.region}.{stack.url_suffix}"},
-        },
-    )

@@ -2,16 +2,14 @@
 
 from typing import Final
 
-from aws_cdk import Acknowledgment, Annotations, Stack, Validations
-from aws_cdk import aws_iam as iam
+from aws_cdk import Acknowledgment, Stack, Validations
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stripe_settlement._naming import physical_name
+from stripe_settlement.encryption import allow_service
 from stripe_settlement.settings import QueueSettings
-
-_EVENTBRIDGE = "events.amazonaws.com"
 
 
 class FailureQueue(Construct):
@@ -75,20 +73,13 @@ class FailureQueue(Construct):
         """
         if self._key is None:
             return
-        granted = self._key.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="AllowEventBridgeToUseKey",
-                principals=[iam.ServicePrincipal(_EVENTBRIDGE)],
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=["*"],  # In a key's policy this is the key itself.
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
-            )
+        allow_service(
+            self,
+            self._key,
+            service="events.amazonaws.com",
+            sid="AllowEventBridgeToUseKey",
+            actions=["kms:Decrypt", "kms:GenerateDataKey"],
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            warning="delivery-dlq-key",
+            otherwise="events that could not be delivered are lost",
         )
-        if not granted.statement_added:
-            Annotations.of(self).add_warning_v2(
-                "stripe-settlement:delivery-dlq-key",
-                "The DLQ uses an imported KMS key, whose policy cannot be changed "
-                f"from here. Unless that policy allows {_EVENTBRIDGE} to call kms:Decrypt and "
-                "kms:GenerateDataKey, events that could not be delivered are lost. Check it, then "
-                "acknowledge this warning; or pass a key created in this app.",
-            )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -19,6 +21,7 @@ from stripe_settlement._validation import (
     require_duration,
     require_known,
     require_match,
+    require_network,
     require_removal_policy,
 )
 from stripe_settlement.monitoring.alarm_settings import AlarmSettings
@@ -45,6 +48,10 @@ class LogSettings(Checked):
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
     """What happens to the lines when the stack goes. Retained, because a deletion is often the very
     thing one reads them for; they expire by themselves."""
+
+    encryption_key: kms.IKey | None = None
+    """Customer-managed key, no alias, whose policy is extended so that CloudWatch Logs may use it.
+    None: CloudWatch Logs' own."""
 
     def _check(self) -> None:
         require_removal_policy("removal_policy", self.removal_policy)
@@ -167,6 +174,11 @@ class EventSettings(Checked):
     max_event_age: Duration = Duration.hours(1)  # noqa: RUF009
     """How long EventBridge goes on trying. Short, so that the operator is notified soon."""
 
+    bus_logs: events.LogConfig | None = None
+    """What the bus created here logs about each delivery. The lines go where a delivery source of
+    the bus (`AWS::Logs::DeliverySource`) sends them, which is the account's. None: nothing. Not
+    used with an existing bus."""
+
     def _check(self) -> None:
         unknown = [name for name in self.detail_types if name not in STRIPE_DETAIL_TYPES]
         if unknown or not self.detail_types:
@@ -228,6 +240,15 @@ class WebhookSettings(Checked):
     an account has one: another stack's would be overwritten. Without any, the deployment of a stage
     with access logs fails; set this, or `access_logs=None`."""
 
+    web_acl_arn: str | None = None
+    """WAF web ACL, regional, for the stage of an API created here; of an existing API it is the
+    owner's. None: the stage has none."""
+
+    allowed_addresses: tuple[str, ...] = ()
+    """Addresses (CIDR) from which alone an API created here is called, for example those in
+    Stripe's "Domains and IP addresses". Empty: any, because Stripe changes them at short notice and
+    the signature is what proves the caller."""
+
     tracing: bool = True
     """X-Ray for the stage, so that a trace begins where the request came in."""
 
@@ -265,6 +286,14 @@ class WebhookSettings(Checked):
             Duration.seconds(28),
             hint="API Gateway gives up after 29 s, and the function has to respond first.",
         )
+        require_match(
+            "web_acl_arn",
+            self.web_acl_arn,
+            r"arn:aws[a-z-]*:wafv2:[^:]+:\d{12}:regional/webacl/.+",
+            allowed="the ARN of a regional WAFv2 web ACL",
+        )
+        for address in self.allowed_addresses:
+            require_network("allowed_addresses", address)
         require_between("throttle_burst_limit", self.throttle_burst_limit, 1, 5000)
         require_between("throttle_rate_limit", self.throttle_rate_limit, 1, 10_000)
         require_between("max_body_bytes", self.max_body_bytes, 1024, 6 * _MIB, unit="bytes")

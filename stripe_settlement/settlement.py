@@ -33,7 +33,7 @@ from stripe_settlement.bundling.code import settlement_code
 from stripe_settlement.database import DatabaseConnection
 from stripe_settlement.functions.network import network_of
 from stripe_settlement.functions.settlement_functions import SettlementFunctions
-from stripe_settlement.monitoring.alarm_topic import AlarmTopic
+from stripe_settlement.monitoring.alarm_topic import AlarmTopic, allow_alarms
 from stripe_settlement.monitoring.alarms import SettlementAlarms
 from stripe_settlement.monitoring.dashboard import SettlementDashboard
 from stripe_settlement.monitoring.metrics import FIVE_MINUTES, SettlementMetric, SettlementMetrics
@@ -102,8 +102,9 @@ class StripeSettlement(Construct):
                 need a way to Secrets Manager: a NAT or an interface endpoint.
             vpc_subnets: where in the VPC; by default its private subnets.
             security_groups: of the functions; by default one is created for all of them.
-            alarm_topic: a topic with subscribers of its own, instead of creating one. CloudWatch
-                must be allowed to publish to it and to use its key.
+            alarm_topic: a topic with subscribers of its own, instead of creating one. CloudWatch is
+                allowed to publish to a topic of this app and to use its key; an imported topic and
+                its key must allow it themselves.
             queue_key: customer-managed key of the failure queues.
             permissions_boundary: for every role created here.
             code: the functions' asset; by default it is bundled from what this library ships.
@@ -232,6 +233,8 @@ class StripeSettlement(Construct):
         self._migrate_before_going_live()
         self.alarm_topic: Final = alarm_topic or self._alarm_topic()
         """Where every alarm is published."""
+        if alarm_topic is not None:
+            allow_alarms(alarm_topic)
         self.alarms: Final = SettlementAlarms(
             self,
             "Alarms",
@@ -382,6 +385,7 @@ class StripeSettlement(Construct):
             "AlarmTopic",
             topic_name=physical_name(self.settings.resource_prefix, "stripe-event-failures"),
             email_subscriptions=self.settings.alarms.email_subscriptions,
+            encryption_key=self.settings.alarms.topic_key,
         ).topic
 
     def _dashboard(self) -> SettlementDashboard:

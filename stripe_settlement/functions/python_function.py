@@ -6,11 +6,11 @@ from typing import Final, cast
 from aws_cdk import Acknowledgment, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stripe_settlement.database import secret_statements
+from stripe_settlement.encryption import log_group
 from stripe_settlement.functions.network import Network
 from stripe_settlement.settings import FunctionSettings
 
@@ -62,12 +62,7 @@ class PythonFunction(Construct):
         settings = settings or FunctionSettings()
         self.timeout: Final = settings.timeout
         """How long an invocation may take, which `IFunction` does not say."""
-        self.log_group: Final = logs.LogGroup(
-            self,
-            "LogGroup",
-            retention=settings.logs.retention,
-            removal_policy=settings.logs.removal_policy,
-        )
+        self.log_group: Final = log_group(self, "LogGroup", settings.logs)
         """Where this function alone writes."""
         self.role: Final = iam.Role(
             self,

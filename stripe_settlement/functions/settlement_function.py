@@ -10,7 +10,8 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stripe_settlement._naming import physical_name
-from stripe_settlement.database import DatabaseConnection, key_statement
+from stripe_settlement.database import DatabaseConnection
+from stripe_settlement.encryption import key_statement
 from stripe_settlement.failure_queue import FailureQueue
 from stripe_settlement.functions.database_function import DatabaseFunction
 from stripe_settlement.functions.network import Network

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from aws_cdk import Duration, Tokenization
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stripe_settlement._naming import physical_name
 from stripe_settlement.database import DatabaseConnection
+from stripe_settlement.encryption import key_behind
 from stripe_settlement.functions.network import Network
 from stripe_settlement.functions.schema_migration import SchemaMigration
 from stripe_settlement.functions.settlement_function import SettlementFunction
@@ -64,7 +66,7 @@ class SettlementFunctions:
 
     def migration(self, migration: MigrationSettings) -> SchemaMigration:
         """Create the function that brings the tables up to date at each deployment."""
-        return SchemaMigration(
+        created = SchemaMigration(
             self.scope,
             "SchemaMigration",
             code=self.code,
@@ -75,6 +77,11 @@ class SettlementFunctions:
             service_name=self.service_name,
             network=self.network,
         )
+        if (key := self.settings.functions.logs.encryption_key) is not None:
+            # The framework's log group; the functions' own have allowed the key to be used.
+            group = created.node.find_child("ProviderLogGroup").node.default_child
+            cast("logs.CfnLogGroup", group).kms_key_id = key_behind(key).key_arn
+        return created
 
     def _settlement_function(
         self,

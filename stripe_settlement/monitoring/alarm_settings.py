@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from aws_cdk import Duration, Token
+from aws_cdk import aws_kms as kms
 
 from stripe_settlement._validation import Checked, require_known
 
@@ -24,6 +25,11 @@ class AlarmSettings(Checked):
     email_subscriptions: tuple[str, ...] = ()
     """Addresses subscribed to the topic created here, never to an existing one. Each has to confirm
     the subscription that SNS sends on the first deployment; until then it is not notified."""
+
+    topic_key: kms.IKey | None = None
+    """Customer-managed key of the topic created here, whose policy is extended so that CloudWatch
+    may use it. None: the messages, which hold alarms' texts and no payment, are not encrypted at
+    rest; AWS's own key for SNS would drop every alarm, because CloudWatch may not use it."""
 
     runbook_url: str = "docs/runbook.md"
     """Address of the runbook, without an anchor. It ends every alarm's description, so make it one

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Acknowledgment, Annotations, Stack, Validations
+from aws_cdk import Acknowledgment, Stack, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
+
+from stripe_settlement.encryption import allow_service
 
 _CLOUDWATCH = "cloudwatch.amazonaws.com"
 
@@ -44,45 +46,9 @@ class AlarmTopic(Construct):
         self.topic = sns.Topic(
             self, "Topic", topic_name=topic_name, master_key=encryption_key, enforce_ssl=True
         )
-        self._allow_cloudwatch_to_publish()
-        if encryption_key is not None:
-            self._allow_cloudwatch_to_encrypt(encryption_key)
+        allow_alarms(self.topic)
         for address in dict.fromkeys(email_subscriptions):
             self._subscribe(address)
-
-    def _allow_cloudwatch_to_publish(self) -> None:
-        # A topic with a policy of its own has lost the default one, which allowed the account.
-        self.topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="AllowAlarmsToPublish",
-                principals=[iam.ServicePrincipal(_CLOUDWATCH)],
-                actions=["sns:Publish"],
-                resources=[self.topic.topic_arn],
-                conditions=self._only_this_account(),
-            )
-        )
-
-    def _allow_cloudwatch_to_encrypt(self, key: kms.IKey) -> None:
-        granted = key.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="AllowAlarmsToUseKey",
-                principals=[iam.ServicePrincipal(_CLOUDWATCH)],
-                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-                resources=["*"],  # In a key's policy this is the key itself.
-                conditions=self._only_this_account(),
-            )
-        )
-        if not granted.statement_added:
-            Annotations.of(self).add_warning_v2(
-                "stripe-settlement:alarm-topic-key",
-                "The alarm topic uses an imported KMS key, whose policy cannot be changed from "
-                f"here. Unless that policy allows {_CLOUDWATCH} to call kms:Decrypt and "
-                "kms:GenerateDataKey*, every alarm is dropped silently. Check it, then acknowledge "
-                "this warning; or pass a key created in this app.",
-            )
-
-    def _only_this_account(self) -> dict[str, object]:
-        return {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
 
     def _subscribe(self, address: str) -> None:
         subscription = self.topic.add_subscription(subscriptions.EmailSubscription(address))
@@ -92,4 +58,35 @@ class AlarmTopic(Construct):
                 reason="SNS retries a notification for hours. A queue of those not delivered would "
                 "have no consumer either, and the alarm itself stays in ALARM on the dashboard.",
             )
+        )
+
+
+def allow_alarms(topic: sns.ITopic) -> None:
+    """Allow the alarms of the topic's account to publish to it, and to use its key.
+
+    An imported topic has no policy here that could be changed: that one is left as it is.
+    """
+    if not isinstance(topic, sns.Topic):
+        return
+    only_this_account = {"StringEquals": {"aws:SourceAccount": Stack.of(topic).account}}
+    # A topic with a policy of its own has lost the default one, which allowed the account.
+    topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            sid="AllowAlarmsToPublish",
+            principals=[iam.ServicePrincipal(_CLOUDWATCH)],
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            conditions=only_this_account,
+        )
+    )
+    if topic.master_key is not None:
+        allow_service(
+            topic,
+            topic.master_key,
+            service=_CLOUDWATCH,
+            sid="AllowAlarmsToUseKey",
+            actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+            conditions=only_this_account,
+            warning="alarm-topic-key",
+            otherwise="every alarm is dropped silently",
         )

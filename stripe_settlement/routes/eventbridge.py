@@ -66,7 +66,7 @@ class EventRoute(Construct):
         super().__init__(scope, construct_id)
         settings = settings or EventSettings()
         _check_source(event_source_name, event_bus)
-        self.event_bus: Final = self._event_bus(event_source_name, event_bus)
+        self.event_bus: Final = self._event_bus(event_source_name, event_bus, settings)
         """The bus the rule is on."""
         self.uses_default_bus: Final = self.event_bus.event_bus_name == "default"
         """Whether that is the account's `default` bus; its metrics have other dimensions."""
@@ -149,12 +149,20 @@ class EventRoute(Construct):
         return Fn.select(after_the_bus, Fn.split("/", self.rule.rule_arn))
 
     def _event_bus(
-        self, event_source_name: str | None, event_bus: events.IEventBus | None
+        self,
+        event_source_name: str | None,
+        event_bus: events.IEventBus | None,
+        settings: EventSettings,
     ) -> events.IEventBus:
         if event_bus is not None:
             return event_bus
         if event_source_name is not None:
-            return events.EventBus(self, "PartnerEventBus", event_source_name=event_source_name)
+            return events.EventBus(
+                self,
+                "PartnerEventBus",
+                event_source_name=event_source_name,
+                log_config=settings.bus_logs,
+            )
         Annotations.of(self).add_warning_v2(
             "stripe-settlement:default-event-bus",
             "The rule is on the account's default event bus, where Stripe's partner events never "

@@ -1,18 +1,20 @@
 """The fallback route: Stripe's webhook, through API Gateway."""
 
 import json
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from aws_cdk import Acknowledgment, Annotations, Aws, Duration, Stack, Validations
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
+from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from stripe_settlement._checks import require_unique_names
 from stripe_settlement._naming import name_by_path
+from stripe_settlement.encryption import log_group
 from stripe_settlement.monitoring.metrics import FIVE_MINUTES
 from stripe_settlement.settings import LogSettings, WebhookSettings
 
@@ -125,7 +127,15 @@ class WebhookRoute(Construct):
             endpoint_types=[settings.endpoint_type],
             cloud_watch_role=settings.cloud_watch_role,
             deploy_options=self._stage_options(settings),
+            policy=_only_from(settings.allowed_addresses),
         )
+        if settings.web_acl_arn is not None:
+            wafv2.CfnWebACLAssociation(
+                self,
+                "WebAcl",
+                resource_arn=api.deployment_stage.stage_arn,
+                web_acl_arn=settings.web_acl_arn,
+            )
         api.node.try_remove_child("Endpoint")  # An output, which a library construct leaves alone.
         if settings.usage_plan:
             _add_usage_plan(api, settings)
@@ -152,14 +162,7 @@ class WebhookRoute(Construct):
     def _access_log(self, settings: LogSettings | None) -> apigateway.LogGroupLogDestination | None:
         if settings is None:
             return None
-        return apigateway.LogGroupLogDestination(
-            logs.LogGroup(
-                self,
-                "AccessLog",
-                retention=settings.retention,
-                removal_policy=settings.removal_policy,
-            )
-        )
+        return apigateway.LogGroupLogDestination(log_group(self, "AccessLog", settings))
 
     def _import(self, rest_api: apigateway.IRestApi) -> apigateway.IRestApi:
         stack = Stack.of(rest_api)
@@ -251,6 +254,28 @@ class WebhookRoute(Construct):
             ) from error
 
 
+def _only_from(addresses: Sequence[str]) -> iam.PolicyDocument | None:
+    """Return the API's policy that lets these addresses in alone; None to let in any."""
+    if not addresses:
+        return None
+    anybody: dict[str, Any] = {
+        "principals": [iam.AnyPrincipal()],
+        "actions": ["execute-api:Invoke"],
+        "resources": ["execute-api:/*"],
+    }
+    return iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(sid="AllowStripe", **anybody),
+            iam.PolicyStatement(
+                sid="DenyOtherAddresses",
+                effect=iam.Effect.DENY,
+                conditions={"NotIpAddress": {"aws:SourceIp": list(addresses)}},
+                **anybody,
+            ),
+        ]
+    )
+
+
 def _stage_name(rest_api: apigateway.IRestApi) -> str | None:
     try:
         return rest_api.deployment_stage.stage_name
@@ -275,7 +300,7 @@ def _acknowledge_findings(api: apigateway.RestApi) -> None:
         Acknowledgment(
             id="AwsSolutions-APIG3",
             reason="The route has one path, a throttle, a limit on the body and a signature check. "
-            "A web ACL is the account's decision; it can be associated with this stage.",
+            "A web ACL is the account's decision, and the setting web_acl_arn.",
         ),
         Acknowledgment(
             id="AwsSolutions-APIG6",

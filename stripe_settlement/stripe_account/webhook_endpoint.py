@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from stripe_settlement.database import key_statement
+from stripe_settlement.encryption import key_statement
 from stripe_settlement.settings import STRIPE_DETAIL_TYPES
 from stripe_settlement.stripe_account.access import StripeAccess
 from stripe_settlement.stripe_account.account_function import StripeAccountFunction

@@ -1,11 +1,13 @@
 """CloudWatch can publish to the topic: it drops alarms silently wherever it cannot."""
 
+import pytest
 from aws_cdk import Stack
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Annotations, Match, Template
 
-from stripe_settlement.monitoring.alarm_topic import AlarmTopic
-from tests.infrastructure.synthesis import new_app
+from stripe_settlement.monitoring.alarm_topic import AlarmTopic, allow_alarms
+from tests.infrastructure.synthesis import new_app, only, settle, template_of
 
 THIS_ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 CLOUDWATCH = {"Service": "cloudwatch.amazonaws.com"}
@@ -68,7 +70,7 @@ def test_imported_key_is_pointed_at_because_its_policy_cannot_be_changed(stack: 
     arn = "arn:aws:kms:eu-central-1:111122223333:key/9d9a7e1c-0000-4000-8000-000000000000"
     AlarmTopic(stack, "AlarmTopic", encryption_key=kms.Key.from_key_arn(stack, "Key", arn))
     Annotations.from_stack(stack).has_warning(
-        "/Shop/AlarmTopic", Match.string_like_regexp("every alarm is dropped silently")
+        "/Shop/AlarmTopic/Topic", Match.string_like_regexp("every alarm is dropped silently")
     )
 
 
@@ -106,3 +108,40 @@ def test_address_keeps_its_subscription_when_another_one_leaves() -> None:
 
     before, after = ids_of("a@example.com", "b@example.com"), ids_of("b@example.com")
     assert before["b@example.com"] == after["b@example.com"]
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_topic_of_the_app_lets_cloudwatch_publish_and_use_its_key(
+    stack: Stack, *, encrypted: bool
+) -> None:
+    key = kms.Key(stack, "Key") if encrypted else None
+    settle(stack, alarm_topic=sns.Topic(stack, "Ops", enforce_ssl=True, master_key=key))
+
+    template = template_of(stack)
+    sids = [
+        each["Sid"]
+        for each in only(template, "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    ]
+    assert "AllowAlarmsToPublish" in sids
+    if encrypted:
+        policy = str(only(template, "AWS::KMS::Key")["KeyPolicy"])
+        assert "cloudwatch.amazonaws.com" in policy
+
+
+def test_topic_of_the_app_under_an_imported_key_is_warned_about(stack: Stack) -> None:
+    arn = "arn:aws:kms:eu-central-1:111122223333:key/9d9a7e1c-0000-4000-8000-000000000000"
+    key = kms.Key.from_key_arn(stack, "Key", arn)
+    settle(stack, alarm_topic=sns.Topic(stack, "Ops", master_key=key))
+
+    Annotations.from_stack(stack).has_warning(
+        "/Shop/Ops", Match.string_like_regexp("every alarm is dropped silently")
+    )
+
+
+def test_topic_that_two_settlements_share_has_one_statement_for_cloudwatch(stack: Stack) -> None:
+    topic = sns.Topic(stack, "Ops")
+    for _ in range(2):
+        allow_alarms(topic)
+
+    [statement] = only(template_of(stack), "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    assert statement["Sid"] == "AllowAlarmsToPublish"

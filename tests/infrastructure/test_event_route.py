@@ -237,3 +237,11 @@ def test_a_source_that_is_not_stripes_is_an_error_that_says_what_is_allowed(
         route(stack, event_source_name=name)
 
     assert name in str(error.value)
+
+
+def test_bus_logs_what_the_settings_say(stack: Stack) -> None:
+    logs = events.LogConfig(level=events.Level.ERROR, include_detail=events.IncludeDetail.NONE)
+    route(stack, event_source_name=PARTNER_SOURCE, settings=EventSettings(bus_logs=logs))
+
+    bus = only(template_of(stack), "AWS::Events::EventBus")
+    assert bus["LogConfig"] == {"IncludeDetail": "NONE", "Level": "ERROR"}

@@ -302,3 +302,40 @@ def test_an_api_of_another_stack_is_an_error_with_a_hint() -> None:
     api = apigateway.RestApi(Stack(app, "ApiStack"), "ShopApi")
     with pytest.raises(ValueError, match=r"belongs to the stack 'ApiStack'.*Import it here"):
         route(Stack(app, "Shop"), rest_api=api)
+
+
+def test_web_acl_of_the_settings_is_in_front_of_the_stage(stack: Stack) -> None:
+    arn = "arn:aws:wafv2:eu-west-1:111122223333:regional/webacl/shop/1a2b"
+    route(stack, settings=WebhookSettings(web_acl_arn=arn))
+
+    template = template_of(stack)
+    association = only(template, "AWS::WAFv2::WebACLAssociation")
+    assert association["WebACLArn"] == arn
+    assert find_id(template, "AWS::ApiGateway::Stage", "") in str(association["ResourceArn"])
+
+
+def test_addresses_of_the_settings_alone_may_call_the_api(stack: Stack) -> None:
+    settings = WebhookSettings(allowed_addresses=("192.0.2.10", "198.51.100.0/24"))
+    route(stack, settings=settings)
+
+    [allowed, denied] = only(template_of(stack), "AWS::ApiGateway::RestApi")["Policy"]["Statement"]
+    assert (allowed["Effect"], denied["Effect"]) == ("Allow", "Deny")
+    assert denied["Condition"] == {
+        "NotIpAddress": {"aws:SourceIp": ["192.0.2.10", "198.51.100.0/24"]}
+    }
+
+
+@pytest.mark.parametrize(
+    "values", [{"web_acl_arn": "shop"}, {"allowed_addresses": ("hooks.stripe.com",)}]
+)
+def test_what_is_no_web_acl_and_no_address_is_an_error(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"; allowed (is|are) "):
+        WebhookSettings(**values)
+
+
+def test_the_api_has_neither_by_default(stack: Stack) -> None:
+    route(stack)
+
+    template = template_of(stack)
+    assert "Policy" not in only(template, "AWS::ApiGateway::RestApi")
+    assert resources(template, "AWS::WAFv2::WebACLAssociation") == {}
