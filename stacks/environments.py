@@ -8,11 +8,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from aws_cdk import RemovalPolicy
 
-from stripe_settlement import FunctionSettings
+from stripe_settlement import FunctionSettings, OrderTables
 from stripe_settlement._validation import require_match
 
 AT_DEPLOYMENT: Final = "at deployment"
@@ -94,6 +94,10 @@ class Environment:
 
     runbook_url: str | None = None
     """Where the runbook opens from a message. None: its path in this repository."""
+
+    order_tables: OrderTables = OrderTables()  # noqa: RUF009 - frozen, in a file of its own
+    """What the shop's tables are, as an object of what differs from cachao's: see [Tables that are
+    not cachao's](settings.md#tables-that-are-not-cachaos)."""
 
     database_tls: bool = True
     """Whether the connection is encrypted and the server verified."""
@@ -177,7 +181,8 @@ def read_environment(name: str, environments: object) -> Environment:
 
 def _read_fields(kind: type, values: Mapping[str, object], path: str) -> dict[str, Any]:
     types = get_type_hints(kind)
-    types.pop("name", None)  # An environment's name is its key.
+    if kind is Environment:
+        del types["name"]  # An environment's name is its key.
     for field in values:
         if field not in types:
             raise ValueError(f"{path}.{field} is unknown; allowed is {', '.join(types)}.")
@@ -192,26 +197,48 @@ def _read(kind: Any, value: object, path: str) -> object:
     match value:
         case str() if kind is RemovalPolicy and value in _REMOVAL_POLICIES:
             return _REMOVAL_POLICIES[value]
+        case str() if get_origin(kind) is Literal and value in get_args(kind):
+            return value
         case list() if kind == tuple[str, ...] and all(isinstance(item, str) for item in value):
             return tuple(value)
-        case Mapping() if kind is NetworkIds and value.keys() >= _REQUIRED_IDS:
-            return NetworkIds(**_read_fields(NetworkIds, value, path))
+        case Mapping() if _is_object(kind) and value.keys() >= set(_required(kind)):
+            return kind(**_read_fields(kind, value, path))
         case _ if type(value) is kind:
             return value
     or_null = " or null" if optional else ""
-    raise ValueError(f"{path} is {value!r}; allowed is {_ALLOWED[kind]}{or_null}.")
+    raise ValueError(f"{path} is {value!r}; allowed is {_allowed(kind)}{or_null}.")
+
+
+def _is_object(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
+def _required(kind: Any) -> list[str]:
+    """Return the fields without a default, in their order."""
+    return [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+
+
+def _allowed(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    if not _is_object(kind):
+        return _ALLOWED[kind]
+    required = _required(kind)
+    return f"an object with {', '.join(required)}" if required else "an object of what differs"
 
 
 _REMOVAL_POLICIES: Final = {
     "destroy": RemovalPolicy.DESTROY,
     "retain": RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
 }
-_REQUIRED_IDS: Final = {"vpc_id", "availability_zones", "subnet_ids"}
 _ALLOWED: Final[Mapping[object, str]] = {
     str: "a text",
     bool: "true or false",
     int: "a whole number",
     tuple[str, ...]: "a list of texts",
     RemovalPolicy: " or ".join(_REMOVAL_POLICIES),
-    NetworkIds: "an object with vpc_id, availability_zones and subnet_ids",
 }

@@ -59,6 +59,7 @@ class DeploymentParameters:
             user=user,
             secret=self._database_secret(user),
             tls=self._environment.database_tls,
+            tables=self._environment.order_tables,
         )
 
     def stripe_api_key_secret(self) -> secretsmanager.ISecret | None:

@@ -1,5 +1,8 @@
 """What a team passes to StripeSettlement and AWS would reject, or accept and do harm with."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from stripe_settlement import (
     WebhookSettings,
 )
 from tests.infrastructure.synthesis import (
+    CDK_JSON,
     PARTNER_SOURCE,
     any_code,
     any_database,
@@ -197,7 +201,7 @@ def any_rds_instance(stack: Stack, vpc: ec2.IVpc) -> rds.DatabaseInstance:
     )
 
 
-def test_database_allows_the_settlement_its_default_port(stack: Stack) -> None:
+def test_database_lets_the_settlement_in_before_the_migrations_run(stack: Stack) -> None:
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2, restrict_default_security_group=False)
     database = any_rds_instance(stack, vpc)
     settlement = settle(
@@ -211,13 +215,19 @@ def test_database_allows_the_settlement_its_default_port(stack: Stack) -> None:
         ),
     )
     database.connections.allow_default_port_from(settlement)
+    assert settlement.migration is not None
+    settlement.migration.run_after(database)
 
-    ingress = only(template_of(stack), "AWS::EC2::SecurityGroupIngress")
-    assert ingress["SourceSecurityGroupId"]["Fn::GetAtt"][0].startswith("Settlement")
+    template = template_of(stack)
+    [(rule, ingress)] = resources(template, "AWS::EC2::SecurityGroupIngress").items()
+    source = ingress["Properties"]["SourceSecurityGroupId"]
+    assert source["Fn::GetAtt"][0].startswith("Settlement")
+    [run] = resources(template, "Custom::SchemaMigration").values()
+    assert rule in run["DependsOn"]
 
 
 def test_database_of_another_stack_lets_the_settlement_in_before_the_migrations_run() -> None:
-    """The pattern of docs/deploying.md: the rule belongs to the settlement's stack."""
+    """The pattern of docs/settings.md: the rule belongs to the settlement's stack."""
     app = new_app()
     data, stack = Stack(app, "Data"), Stack(app, "Shop")
     vpc = ec2.Vpc(data, "Vpc", max_azs=2, restrict_default_security_group=False)
@@ -244,3 +254,33 @@ def test_database_of_another_stack_lets_the_settlement_in_before_the_migrations_
     [run] = resources(template, "Custom::SchemaMigration").values()
     assert rule in run["DependsOn"]
     assert find(template, "AWS::EC2::SecurityGroupIngress", "Door")["FromPort"] == 3306
+
+
+def test_nothing_of_cdk_is_called_that_it_has_deprecated() -> None:
+    """In a process of its own: CDK reads the variable once, when it starts."""
+    script = """
+from aws_cdk import aws_ec2 as ec2, aws_iam as iam, aws_kms as kms, Stack
+from stripe_settlement import AlarmSettings, SettlementSettings, WebhookSettings
+from tests.infrastructure.synthesis import new_app, settle, template_of
+stack = Stack(new_app(), "Shop")
+key = kms.Key(stack, "Key")
+settlement = settle(
+    stack, queue_key=key, vpc=ec2.Vpc(stack, "Vpc"),
+    settings=SettlementSettings(
+        resource_prefix="shop", alarms=AlarmSettings(topic_key=key),
+        webhook=WebhookSettings(allowed_addresses=("192.0.2.1",), cloud_watch_role=True)))
+operator = iam.Role(stack, "Operator", assumed_by=iam.AccountRootPrincipal())
+settlement.grant_redrive(operator)
+settlement.grant_invoke(operator)
+template_of(stack)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "JSII_DEPRECATED": "fail", "PYTHONPATH": str(CDK_JSON.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -8,6 +8,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk.assertions import Annotations, Match
 
 from stacks.environments import AT_DEPLOYMENT, DEV, PROD, NetworkIds, read_environment
+from stripe_settlement import OrdersTable, OrderTables, StatusWords
 from tests.infrastructure.environment_templates import ENVIRONMENTS, environment_template
 from tests.infrastructure.synthesis import (
     cdk_context,
@@ -61,6 +62,7 @@ def test_every_field_can_be_written_in_json() -> None:
         "network": NETWORK,
         "reserved_concurrency": None,
         "access_logs": False,
+        "order_tables": {"orders": {"table": "purchases"}, "discount_codes": None},
         "removal_policy": "retain",
     }
     read = read_environment("prod", {"prod": json.loads(json.dumps(said))})
@@ -104,16 +106,56 @@ def test_an_unknown_field_is_an_error_that_lists_those_there_are() -> None:
         ("removal_policy", "keep", "destroy or retain"),
         ("reserved_concurrency", "10", "a whole number or null"),
         ("reserved_concurrency", True, "a whole number or null"),
-        ("network", "vpc-1", "vpc_id, availability_zones and subnet_ids"),
-        ("network", {"vpc_id": "vpc-1"}, "vpc_id, availability_zones and subnet_ids"),
+        ("network", "vpc-1", "vpc_id, availability_zones, subnet_ids"),
+        ("network", {"vpc_id": "vpc-1"}, "vpc_id, availability_zones, subnet_ids"),
         ("account", 111122223333, "a text or null"),
+        ("order_tables", "purchases", "an object of what differs"),
+        ("order_tables.orders", "purchases", "an object of what differs"),
+        ("order_tables.orders.email", 1, "a text or null"),
+        ("order_tables.amount_unit", "cents", "major or minor"),
+        ("order_tables.statuses.refunded", "refunded", "a list of texts"),
     ],
 )
 def test_a_value_of_another_type_is_an_error_that_says_what_is_allowed(
     field: str, value: object, allowed: str
 ) -> None:
+    said = value
+    for key in reversed(field.split(".")):
+        said = {key: said}
     with pytest.raises(ValueError, match=rf"environments\.dev\.{field} is .*{allowed}"):
-        read_environment("dev", {"dev": {field: value}})
+        read_environment("dev", {"dev": said})
+
+
+def test_unknown_column_of_the_order_tables_is_an_error_that_lists_those_there_are() -> None:
+    said = {"order_tables": {"orders": {"total": "sum"}}}
+    with pytest.raises(ValueError, match=r"order_tables.orders.total is unknown.*total_amount"):
+        read_environment("dev", {"dev": said})
+
+
+def test_the_functions_settle_the_order_tables_of_cdk_json() -> None:
+    tables = {
+        "orders": {"table": "purchases", "id": "uuid", "currency": "currency", "email": None},
+        "discount_codes": None,
+        "statuses": {"open": "new", "refunded": ["refunded"]},
+        "amount_unit": "minor",
+        "currency": None,
+        "order_id": "string",
+    }
+    template = template_of(payments_stack("dev", order_tables=tables))
+
+    for part in ("StripeEventBridgeHandler", "StripePaymentFunction", "SchemaMigrationFunction"):
+        function = find(template, "AWS::Lambda::Function", part)
+        assert (
+            function["Environment"]["Variables"]["ORDER_TABLES"]
+            == OrderTables(
+                orders=OrdersTable(table="purchases", id="uuid", currency="currency", email=None),
+                discount_codes=None,
+                statuses=StatusWords(open="new", refunded=("refunded",)),
+                amount_unit="minor",
+                currency=None,
+                order_id="string",
+            ).to_json()
+        )
 
 
 def test_an_arn_without_its_last_characters_is_an_error() -> None:
