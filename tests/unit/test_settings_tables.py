@@ -108,7 +108,7 @@ def test_setting_without_a_reason_is_named(checkout: Path) -> None:
 
 
 def test_class_that_is_gone_is_named(checkout: Path) -> None:
-    change(checkout / SETTINGS, "class QueueSettings:", "class OtherSettings:")
+    change(checkout / SETTINGS, "class QueueSettings(", "class OtherSettings(")
     with pytest.raises(TableError, match=r"settings\.py has no class QueueSettings"):
         settings_page(checkout)
 
