@@ -89,6 +89,10 @@ class Environment:
     secrets_key_arn: str | None = None
     """Customer-managed key of the existing secrets. None: Secrets Manager's own."""
 
+    encryption_key_arn: str | None = None
+    """Customer-managed key of the queues, the log groups and the alarm topic. Its policy has to
+    allow the services that synth names. None: AWS's own keys, and none for the topic."""
+
     alarm_emails: tuple[str, ...] = ()
     """Who is notified of alarms."""
 

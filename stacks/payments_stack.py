@@ -5,6 +5,7 @@ from typing import Final
 import aws_cdk as cdk
 from aws_cdk import Annotations, CfnOutput, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from stacks.environments import Environment, NetworkIds
@@ -53,7 +54,12 @@ class PaymentsStack(Stack):
         )
         parameters = DeploymentParameters(self, environment)
         event_source_name = parameters.event_source_name()
-        settings = _settings(environment, parameters)
+        key = (
+            kms.Key.from_key_arn(self, "EncryptionKey", environment.encryption_key_arn)
+            if environment.encryption_key_arn
+            else None
+        )
+        settings = _settings(environment, parameters, key)
         _check_production(environment, settings)
         vpc, security_groups = self._network(environment.network)
         self.settlement: Final = StripeSettlement(
@@ -66,6 +72,7 @@ class PaymentsStack(Stack):
             event_source_name=event_source_name,
             vpc=vpc,
             security_groups=security_groups or None,
+            queue_key=key,
             settings=settings,
         )
         """The service."""
@@ -113,8 +120,10 @@ class PaymentsStack(Stack):
         CfnOutput(self, name, value=value, description=description)
 
 
-def _settings(environment: Environment, parameters: DeploymentParameters) -> SettlementSettings:
-    logs = LogSettings(removal_policy=environment.removal_policy)
+def _settings(
+    environment: Environment, parameters: DeploymentParameters, key: kms.IKey | None
+) -> SettlementSettings:
+    logs = LogSettings(removal_policy=environment.removal_policy, encryption_key=key)
     return SettlementSettings(
         resource_prefix=environment.resource_prefix,
         environment_name=environment.name,
@@ -128,6 +137,7 @@ def _settings(environment: Environment, parameters: DeploymentParameters) -> Set
         webhook=WebhookSettings(access_logs=logs if environment.access_logs else None),
         alarms=AlarmSettings(
             email_subscriptions=tuple(parameters.alarm_emails()),
+            topic_key=key,
             runbook_url=environment.runbook_url or AlarmSettings.runbook_url,
         ),
     )

@@ -56,6 +56,7 @@ def test_every_field_can_be_written_in_json() -> None:
         "stripe_roll": 1,
         "stripe_api_base": "http://127.0.0.1:12111",
         "secrets_key_arn": "arn:aws:kms:eu-west-1:111122223333:key/1",
+        "encryption_key_arn": "arn:aws:kms:eu-west-1:111122223333:key/2",
         "alarm_emails": ["ops@example.com"],
         "runbook_url": "https://example.com/runbook",
         "database_tls": False,
@@ -327,3 +328,16 @@ def test_what_cdk_json_says_is_no_parameter() -> None:
         "DbPort",
         "DbUser",
     }
+
+
+def test_queues_logs_and_topic_are_under_the_key_of_cdk_json() -> None:
+    key = "arn:aws:kms:eu-west-1:111122223333:key/9d9a7e1c-0000-4000-8000-000000000000"
+    template = template_of(payments_stack("prod", encryption_key_arn=key))
+
+    for kind, name in (
+        ("AWS::SQS::Queue", "KmsMasterKeyId"),
+        ("AWS::Logs::LogGroup", "KmsKeyId"),
+        ("AWS::SNS::Topic", "KmsMasterKeyId"),
+    ):
+        found = resources(template, kind).values()
+        assert {each["Properties"].get(name) for each in found} == {key}, kind
