@@ -176,8 +176,9 @@ class EventSettings(Checked):
 
     bus_logs: events.LogConfig | None = None
     """What the bus created here logs about each delivery. The lines go where a delivery source of
-    the bus (`AWS::Logs::DeliverySource`) sends them, which is the account's. None: nothing. Not
-    used with an existing bus."""
+    the bus (`AWS::Logs::DeliverySource`) sends them, which is the account's. Never with details:
+    those hold the event, and so the payer's name and address. None: nothing. Not used with an
+    existing bus."""
 
     def _check(self) -> None:
         unknown = [name for name in self.detail_types if name not in STRIPE_DETAIL_TYPES]
@@ -186,6 +187,11 @@ class EventSettings(Checked):
                 f"detail_types is {self.detail_types!r}; allowed is one or more of "
                 f"{', '.join(STRIPE_DETAIL_TYPES)}. The functions ignore other types: give those a "
                 "rule of their own on the same bus."
+            )
+        if self.bus_logs and self.bus_logs.include_detail is events.IncludeDetail.FULL:
+            raise ValueError(
+                "bus_logs includes FULL details, and so names and addresses of payers; allowed is "
+                "IncludeDetail.NONE. What an event held is in Stripe's dashboard, by its id."
             )
         require_match("description", self.description, r".{0,512}", allowed="512 characters")
         require_between("retry_attempts", self.retry_attempts, 0, 185)

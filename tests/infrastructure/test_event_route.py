@@ -245,3 +245,9 @@ def test_bus_logs_what_the_settings_say(stack: Stack) -> None:
 
     bus = only(template_of(stack), "AWS::Events::EventBus")
     assert bus["LogConfig"] == {"IncludeDetail": "NONE", "Level": "ERROR"}
+
+
+def test_bus_that_would_log_what_events_hold_is_an_error() -> None:
+    logs = events.LogConfig(level=events.Level.ERROR, include_detail=events.IncludeDetail.FULL)
+    with pytest.raises(ValueError, match="names and addresses of payers"):
+        EventSettings(bus_logs=logs)
