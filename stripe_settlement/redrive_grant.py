@@ -36,7 +36,10 @@ class RedriveGrant:
         grants = [
             self.invoke(grantee),
             *(queue.grant_consume_messages(grantee) for queue in self._queues),
-            self._grant(grantee, "cloudformation:ListStackResources", arn),
+            *(
+                self._grant(grantee, f"cloudformation:{action}", arn)
+                for action in ("DescribeStacks", "GetTemplate", "ListStackResources")
+            ),
             self._grant(grantee, "events:ListTargetsByRule", self._rule.rule_arn),
             self._grant(grantee, "lambda:GetFunctionConfiguration", *self._functions),
             self._grant(grantee, "lambda:ListFunctionEventInvokeConfigs", *self._functions),

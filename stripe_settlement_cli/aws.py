@@ -4,7 +4,12 @@ from typing import Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ReadTimeoutError,
+)
 
 Client = Any
 """boto3 makes its clients' methods at run time; their results are checked where they are read."""
@@ -66,7 +71,7 @@ class Clients:
 
 def error_code(error: Exception) -> str:
     """Return the code AWS gave an error, `AccessDeniedException` for example; '' without one."""
-    response = getattr(error, "response", None)
+    response = getattr(error, "response", None)  # Which is None if there was none.
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
@@ -79,5 +84,5 @@ def _do_not_invoke_twice(caught_exception: Exception | None = None, **_: object)
     """Left alone, botocore invokes again while the first invocation may still be running. Harmless
     for the order, but it doubles the load on a database that is slow already.
     """
-    if isinstance(caught_exception, ReadTimeoutError):
+    if isinstance(caught_exception, (ReadTimeoutError, ConnectionClosedError)):
         raise caught_exception

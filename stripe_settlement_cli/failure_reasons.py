@@ -21,11 +21,18 @@ NO_ANSWER: Final = "no answer"
 UNREADABLE: Final = "unreadable"
 NOT_OURS: Final = "not ours"
 NOT_DELETED: Final = "not deleted"
+MISSING_FUNCTION: Final = "missing function"
 
 _RESEND: Final = (
     "No later try of this message helps. Resend the event from Stripe: Workbench, Webhooks, "
     "Event deliveries, Resend; or bring it back from Stripe as the runbook says."
 )
+
+COMES_BACK: Final = (
+    "`npx cdk deploy --revert-drift`, with the options you deploy with, brings it back; a plain "
+    "`cdk deploy` sees no change."
+)
+"""How what was deleted by hand is made again."""
 
 HINTS: Final = {
     "LedgerUnavailable": "The database did not commit in time. Run this again when it is back.",
@@ -42,9 +49,11 @@ HINTS: Final = {
     RETRY: "The function says 'try again later'. Its log says why, at this event id.",
     TIMEOUT: "The function did not finish in its time. Usually the database is slow: see "
     "'Function duration' in the runbook. Then run this again.",
-    UNKNOWN_ANSWER: "The function returned no outcome that this command knows. Is it "
-    "older or newer than what is deployed? Nothing was deleted.",
-    NO_ANSWER: "AWS was not reached, or the connection broke. Run this again.",
+    UNKNOWN_ANSWER: "The function returned no outcome of this event that this command knows. Is "
+    "it older or newer than what is deployed? Nothing was deleted.",
+    MISSING_FUNCTION: f"The function was deleted by hand. {COMES_BACK} Then run this again.",
+    NO_ANSWER: "AWS was not reached, the connection broke, or no response came in time. Whether "
+    "the event was settled is not known; it settles once all the same. Run this again.",
     UNREADABLE: "Neither an event that EventBridge could not deliver nor the record of a failed "
     "invocation: somebody else put it there. Ask them, do not delete it.",
     NOT_OURS: "It was meant for a function that is not in this stack now. Ask the developers "
@@ -106,21 +115,25 @@ class Response:
 
     outcome: str | None = None
     reason: FailureReason | None = None
+    order_id: str | None = None
+    anomaly: str | None = None
+    """Its kind. The webhook's function does not name it."""
 
 
-def read_response(payload: bytes, *, failed: bool) -> Response:
+def read_response(payload: bytes, *, failed: bool, event_id: str | None) -> Response:
     """Return what a synchronous invocation committed, or why it did not.
 
     Args:
         payload: what the function returned.
         failed: whether Lambda set ``FunctionError``: it raised, crashed or ran out of time.
+        event_id: of the event it was invoked with. An outcome of any other event is none of it.
     """
     value = _json(payload)
     if failed:
         return Response(reason=reason_of_error(value))
     if not isinstance(value, dict) or "statusCode" not in value:
-        return _response_of(value)
-    status, response = value["statusCode"], _response_of(_json(str(value.get("body"))))
+        return _response_of(value, event_id)
+    status, response = value["statusCode"], _response_of(_json(str(value.get("body"))), event_id)
     if response.outcome is not None and status != 200:
         text = f"HTTP {status} with a committed outcome"
         return Response(reason=FailureReason(UNKNOWN_ANSWER, text))
@@ -159,10 +172,15 @@ def _json(text: str | bytes) -> object:
         return None
 
 
-def _response_of(value: object) -> Response:
-    outcome = value.get("outcome") if isinstance(value, dict) else None
+def _response_of(value: object, event_id: str | None) -> Response:
+    response = value if isinstance(value, dict) else {}
+    outcome = response.get("outcome")
     if outcome in COMMITTED:
-        return Response(outcome=str(outcome))
+        if response.get("event_id") != event_id:
+            text = "it reports an outcome, but not of this event"
+            return Response(reason=FailureReason(UNKNOWN_ANSWER, text))
+        order_id, anomaly = map(printable, map(response.get, ("order_id", "anomaly")))
+        return Response(str(outcome), order_id=order_id or None, anomaly=anomaly or None)
     if outcome == RETRY:
         return Response(reason=FailureReason(RETRY, "the webhook's function returned 503"))
     if outcome == UNAUTHENTICATED:

@@ -11,7 +11,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.console import Console
@@ -27,6 +27,8 @@ from stripe_settlement_cli.deployment import (
     Function,
 )
 from stripe_settlement_cli.failure_reasons import (
+    COMES_BACK,
+    MISSING_FUNCTION,
     NO_ANSWER,
     NOT_DELETED,
     NOT_OURS,
@@ -42,14 +44,17 @@ from stripe_settlement_cli.queue_consumer import (
     Message,
     QueueConsumer,
     UnreadableMessageError,
+    WaitingEvent,
     read_message,
 )
 from stripe_settlement_cli.report import (
+    Anomaly,
     QueueProgress,
     QueueReport,
     Retained,
     Waiting,
     console,
+    counted,
     print_dry_run,
     print_summary,
     say,
@@ -91,16 +96,40 @@ def redrive(asked: Namespace) -> int:
         say(err, str(error), "red")
         return ExitCode.NOT_BEGUN
     _say_what_was_not_looked_at(err, deployment)
+    sqs = clients.client("sqs")
     with _signals(err) as interrupted:
         if asked.dry_run:
-            reports = [dry_run(queue, clients.client("sqs"), interrupted) for queue in queues]
-            print_dry_run(out, reports)
+            reports = [dry_run(queue, sqs, interrupted) for queue in queues]
         else:
             reports = _redrive(queues, clients, interrupted, err)
-            print_summary(out, reports, interrupted=interrupted.is_set())
+    attention = [] if asked.queue else _attention(deployment, sqs)
+    if asked.dry_run:
+        print_dry_run(out, reports, attention)
+    else:
+        print_summary(out, reports, attention, interrupted=interrupted.is_set())
     if interrupted.is_set():
         return ExitCode.INTERRUPTED
-    return ExitCode.DONE if all(report.empty for report in reports) else ExitCode.REMAINS
+    well = not attention and all(report.well for report in reports)
+    return ExitCode.DONE if well else ExitCode.REMAINS
+
+
+def _attention(deployment: Deployment, sqs: Client) -> list[str]:
+    """Return what is wrong beside the messages: what was deleted, and queues that may be ours."""
+    lines = [f"Missing: {missing}. {COMES_BACK}" for missing in deployment.missing]
+    for url in deployment.unattributed:
+        try:
+            counts = QueueConsumer(sqs, url, visibility_timeout=0).counts()
+            held: int | None = counts.visible + counts.hidden
+        except AWS_ERRORS:
+            held = None
+        if held != 0:
+            what = "an unknown number of messages" if held is None else counted(held)
+            lines.append(
+                f"{url.rpartition('/')[2]} holds {what}, and was not redriven: whether it is ours "
+                "is not known without cloudformation:GetTemplate. Ask for the permissions of "
+                "grant_redrive."
+            )
+    return lines
 
 
 def _redrive(
@@ -330,28 +359,39 @@ class QueueRedrive:
             name = printable(event.function_arn.rpartition(":")[2])
             self._retain(event.ids, FailureReason(NOT_OURS, f"it was meant for {name}"))
             return
-        response = self._invoke(function, event.payload)
+        response = self._invoke(function, event)
         if response.outcome is not None:
             self._run.circuit_breaker.succeeded(function.arn)
-            self._finish(message, event.ids, response.outcome)
+            self._finish(message, event.ids, response)
         elif response.reason is not None:
             self._run.circuit_breaker.failed(function.arn, response.reason)
             self._retain(event.ids, response.reason)
 
-    def _invoke(self, function: Function, payload: bytes) -> Response:
+    def _invoke(self, function: Function, event: WaitingEvent) -> Response:
+        if function.missing:
+            return Response(reason=FailureReason(MISSING_FUNCTION, function.name))
         try:
-            response = self._run.invoker.invoke(FunctionName=function.arn, Payload=payload)
-            return read_response(response["Payload"].read(), failed="FunctionError" in response)
+            response = self._run.invoker.invoke(FunctionName=function.arn, Payload=event.payload)
+            return read_response(
+                response["Payload"].read(),
+                failed="FunctionError" in response,
+                event_id=event.ids.event_id,
+            )
         except AWS_ERRORS as error:
             code = error_code(error) or NO_ANSWER
             return Response(reason=FailureReason(code, printable(str(error))))
 
-    def _finish(self, message: Message, ids: EventIds, outcome: str) -> None:
+    def _finish(self, message: Message, ids: EventIds, response: Response) -> None:
+        outcome = str(response.outcome)
         with self._lock:
             newest = self._held[message.message_id]
         deleted = self._consumer.delete(newest)
         with self._lock:
             self.report.outcomes[outcome] += 1
+            if outcome == "anomaly":
+                order_id = response.order_id or ids.order_id
+                named = replace(ids, order_id=order_id)
+                self.report.anomalies.append(Anomaly(named, response.anomaly))
             if deleted:
                 del self._held[message.message_id]
         self._progress.committed(outcome)

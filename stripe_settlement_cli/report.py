@@ -43,6 +43,15 @@ class Waiting:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """A payment that does not fit its order: its event is done, the payment is not."""
+
+    ids: EventIds
+    kind: str | None
+    """None where the function does not name it."""
+
+
 @dataclass(slots=True)
 class QueueReport:
     """What became of one queue's messages. It only grows while the run goes on."""
@@ -56,6 +65,7 @@ class QueueReport:
     retained: list[Retained] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     """Of a dry run."""
+    anomalies: list[Anomaly] = field(default_factory=list)
     untried: int = 0
     """Messages left alone because the run stopped early; roughly."""
     held_by_another_consumer: int = 0
@@ -76,6 +86,11 @@ class QueueReport:
         """Whether nothing of the queue remains."""
         remains = self.retained or self.waiting or self.untried or self.held_by_another_consumer
         return not remains and self.stopped is None and self.unreadable is None
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing of the queue remains, neither in it nor for the operator to decide."""
+        return self.empty and not self.outcomes["anomaly"]
 
 
 def counted(count: int, noun: str = "message") -> str:
@@ -157,34 +172,39 @@ def described(ids: EventIds) -> str:
     return f"{ids.event_id or 'no event id'}  {ids.event_type or 'no type'}  {order}"
 
 
-def print_summary(console: Console, reports: Sequence[QueueReport], *, interrupted: bool) -> None:
+def print_summary(
+    console: Console,
+    reports: Sequence[QueueReport],
+    attention: Sequence[str] = (),
+    *,
+    interrupted: bool,
+) -> None:
     """Print what became of each queue's messages.
 
     Args:
         console: of stdout.
         reports: of the queues that were worked on.
+        attention: lines about what is wrong beside the messages.
         interrupted: whether the operator ended the run.
     """
     console.print(_table(reports))
     for report in reports:
         for line in (*_retained(report), *_remarks(report, interrupted=interrupted)):
             say(console, line)
-    if anomalies := sum(report.outcomes["anomaly"] for report in reports):
-        fit = "payment does not fit its order" if anomalies == 1 else "payments do not fit orders"
-        say(
-            console,
-            f"{anomalies} {fit}, recorded in payment_anomalies for the operator: see 'Payment "
-            "anomalies' in the runbook.",
-        )
-    say(console, _verdict(reports, interrupted=interrupted), "bold")
+    for line in (*_anomalies(reports), *attention):
+        say(console, line)
+    say(console, _verdict(reports, attention, interrupted=interrupted), "bold")
 
 
-def print_dry_run(console: Console, reports: Sequence[QueueReport]) -> None:
+def print_dry_run(
+    console: Console, reports: Sequence[QueueReport], attention: Sequence[str] = ()
+) -> None:
     """Print what waits, oldest first.
 
     Args:
         console: of stdout.
         reports: of the queues that were looked at.
+        attention: lines about what is wrong beside the messages.
     """
     now = time.time()
     for report in reports:
@@ -201,6 +221,8 @@ def print_dry_run(console: Console, reports: Sequence[QueueReport]) -> None:
             console.print(table)
         for line in _remarks(report, interrupted=False):
             say(console, line)
+    for line in attention:
+        say(console, line)
     waiting = sum(len(report.waiting) for report in reports)
     verb = "waits" if waiting == 1 else "wait"
     queues = counted(len(reports), "queue")
@@ -273,11 +295,27 @@ def _remarks(report: QueueReport, *, interrupted: bool) -> list[str]:
     return [f"{report.queue}: {remark}" for remark in remarks]
 
 
-def _verdict(reports: Sequence[QueueReport], *, interrupted: bool) -> str:
+def _anomalies(reports: Sequence[QueueReport]) -> list[str]:
+    anomalies = [each for report in reports for each in report.anomalies]
+    if not anomalies:
+        return []
+    fit = "payment does not fit its order" if len(anomalies) == 1 else "payments do not fit orders"
+    return [
+        f"{len(anomalies)} {fit}, recorded in payment_anomalies for the operator:",
+        *(f"    {described(each.ids)}  {each.kind or 'kind: see its row'}" for each in anomalies),
+        "    -> See 'Payment anomalies' in the runbook.",
+    ]
+
+
+def _verdict(reports: Sequence[QueueReport], attention: Sequence[str], *, interrupted: bool) -> str:
     committed = sum(sum(report.outcomes.values()) for report in reports)
     done = f"{counted(committed)} done"
     if not all(report.empty for report in reports):
         return f"{done}. Messages remain: they are in their queues, nothing is lost."
     if interrupted:
         return f"{done}. Interrupted; nothing is lost."
+    if attention:
+        return f"{done}. Not well: see above."
+    if not all(report.well for report in reports):
+        return f"{done}, none left. The operator decides what is named above."
     return f"{done}, none left." if committed else "Nothing waits."

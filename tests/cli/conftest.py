@@ -4,15 +4,18 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.servers.emulated_aws import EmulatedAWS
 from local.waiting import wait_for
 from stripe_settlement_cli import queue_consumer
+from stripe_settlement_cli.aws import Clients
 from stripe_settlement_cli.cli import main
 from tests.cli.stand_in import StandIn
+from tests.support.events import any_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +50,15 @@ def stack(deployed: StandIn) -> StandIn:
 
 
 @pytest.fixture
+def own_stack(aws: EmulatedAWS, tmp_path: Path) -> StandIn:
+    """A stack of the test's own, to break."""
+    name = any_id("stack").replace("_", "-")
+    stack = StandIn(aws, tmp_path, name=name, bus=f"aws.partner/stripe.com/{any_id('ed')}")
+    stack.empty()
+    return stack
+
+
+@pytest.fixture
 def run(
     aws: EmulatedAWS, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Ended]:
@@ -74,6 +86,31 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 runpy.run_module("stripe_settlement_cli", run_name="__main__", alter_sys=True)
 """
+
+
+@pytest.fixture
+def deny(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Take a permission, `service:Operation`, from the command that runs in this process."""
+    denied: list[str] = []
+    client = Clients.client
+
+    def denying(clients: Clients, service: str, **config: Any) -> Any:
+        made = client(clients, service, **config)
+        for action in denied:
+            owner, _, operation = action.partition(":")
+            if owner == service:
+                made.meta.events.register(f"before-call.{service}.{operation}", _deny(operation))
+        return made
+
+    monkeypatch.setattr(Clients, "client", denying)
+    return denied.append
+
+
+def _deny(operation: str) -> Callable[..., None]:
+    def deny_call(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "denied"}}, operation)
+
+    return deny_call
 
 
 class Started:

@@ -9,6 +9,7 @@ import io
 import json
 import textwrap
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,8 @@ _FUNCTION = textwrap.dedent('''\
                 if outcome == "KeyError" else "as planned")
         response = {"outcome": outcome, "event_id": event_id}
         if not posted:
-            return response
+            anomaly = "amount_mismatch" if outcome == "anomaly" else None
+            return response | {"order_id": "4711", "anomaly": anomaly}
         status = {"retry": 503, "unauthenticated": 400}.get(outcome, 200)
         return {"statusCode": status, "headers": {}, "body": json.dumps(response)}
 
@@ -92,12 +94,12 @@ def _on_failure(function: str, queue: str) -> Json:
     }
 
 
-def _rule(function: str, queue: str, **properties: object) -> Json:
+def _rule(function: str, queue: str, source: str = BUS, **properties: object) -> Json:
     return {
         "Type": "AWS::Events::Rule",
         "Properties": {
             **properties,
-            "EventPattern": {"source": [BUS]},
+            "EventPattern": {"source": [source]},
             "Targets": [
                 {
                     "Id": "Target0",
@@ -109,7 +111,7 @@ def _rule(function: str, queue: str, **properties: object) -> Json:
     }
 
 
-def template(folder: Path) -> Json:
+def template(folder: Path, bus: str = BUS) -> Json:
     """Our part of a stack and, called `Their…`, another team's."""
     queue = {"Type": "AWS::SQS::Queue"}
     return {
@@ -122,8 +124,8 @@ def template(folder: Path) -> Json:
             "EventFailures": _on_failure("EventFunction", "OnFailure"),
             "WebhookFailures": _on_failure("WebhookFunction", "WebhookOnFailure"),
             "TheirFailures": _on_failure("TheirFunction", "TheirOnFailure"),
-            "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": BUS}},
-            "Rule": _rule("EventFunction", "Dlq", EventBusName={"Ref": "Bus"}),
+            "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": bus}},
+            "Rule": _rule("EventFunction", "Dlq", bus, EventBusName={"Ref": "Bus"}),
             "TheirRule": _rule("TheirFunction", "TheirDlq"),
         }
     }
@@ -149,18 +151,23 @@ class Counts:
 class StandIn:
     """The deployed stack, and what its queues hold."""
 
-    def __init__(self, aws: EmulatedAWS, folder: Path) -> None:
-        self.name = "payments"
+    def __init__(
+        self, aws: EmulatedAWS, folder: Path, *, name: str = "payments", bus: str = BUS
+    ) -> None:
+        self.name = name
         self._folder = folder
         self._sqs = aws.client("sqs")
         for each in ("calls", "closed", "planned", "settled"):
             (folder / each).mkdir()
         s3, cloudformation = aws.client("s3"), aws.client("cloudformation")
-        s3.create_bucket(
-            Bucket="code", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-        )
+        with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(
+                Bucket="code", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+            )
         s3.put_object(Bucket="code", Key="function.zip", Body=asset())
-        cloudformation.create_stack(StackName=self.name, TemplateBody=json.dumps(template(folder)))
+        cloudformation.create_stack(
+            StackName=self.name, TemplateBody=json.dumps(template(folder, bus))
+        )
         cloudformation.get_waiter("stack_create_complete").wait(
             StackName=self.name, WaiterConfig={"Delay": 1}
         )
@@ -175,10 +182,10 @@ class StandIn:
             FunctionName=self.ids["EventFunction"],
             Payload=json.dumps(eventbridge_envelope(any_paid_event())),
         )
-        events = aws.client("events")
-        self._rule_arn = events.describe_rule(
-            Name=self.ids["Rule"].rpartition("|")[2], EventBusName=BUS
-        )["Arn"]
+        self._events = aws.client("events")
+        self._bus = bus
+        self.rule = self.ids["Rule"].rpartition("|")[2]
+        self._rule_arn = self._events.describe_rule(Name=self.rule, EventBusName=bus)["Arn"]
 
     def empty(self) -> None:
         """Forget every message and every plan."""
@@ -188,6 +195,15 @@ class StandIn:
         for folder in self._folder.iterdir():
             for each in folder.iterdir():
                 each.unlink()
+
+    def delete_rule(self) -> None:
+        place = {"EventBusName": self._bus}
+        self._events.remove_targets(Rule=self.rule, Ids=["Target0"], **place)
+        self._events.delete_rule(Name=self.rule, **place)
+
+    def put_target_without_dlq(self) -> None:
+        target = {"Id": "Target0", "Arn": self.function_arn()}
+        self._events.put_targets(Rule=self.rule, EventBusName=self._bus, Targets=[target])
 
     def queue_name(self, queue: str) -> str:
         return str(self.ids[queue]).rpartition("/")[2]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,8 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, ReadTimeoutError
 from rich.console import Console
 
+from local.waiting import wait_for
+from stripe_settlement_cli import aws as aws_module
 from stripe_settlement_cli import redrive
 from stripe_settlement_cli.aws import RESPONSE_MARGIN, Clients
 from stripe_settlement_cli.deployment import Finder
@@ -22,7 +26,7 @@ from tests.cli.stand_in import TIMEOUT, Counts
 from tests.support.events import any_paid_event, eventbridge_envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from local.servers.emulated_aws import EmulatedAWS
     from stripe_settlement_cli.deployment import FailureQueue
@@ -120,6 +124,49 @@ def test_a_message_is_deleted_with_its_newest_receipt_handle(
     assert deleted[0] in handles[1:]
 
 
+@contextmanager
+def endpoint(*, hangs_up: bool) -> Iterator[str]:
+    """An address that takes every request and never responds: it stays silent, or hangs up."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.recv(1 << 16)
+                    connection.close() if hangs_up else held.append(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    for each in held:
+        each.close()
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_an_invocation_without_a_response_is_retained_as_no_answer(
+    stack: StandIn,
+    on_failure: FailureQueue,
+    clients: Clients,
+    monkeypatch: pytest.MonkeyPatch,
+    hangs_up: bool,
+) -> None:
+    monkeypatch.setattr(aws_module, "RESPONSE_MARGIN", 1 - TIMEOUT)
+    stack.failed()
+    with endpoint(hangs_up=hangs_up) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", url)
+
+        report = redrive_with(clients.client("sqs"), on_failure, Clients()).redrive()
+
+    assert [each.reason.kind for each in report.retained] == ["no answer"]
+    assert report.unreadable is None
+    assert stack.counts("OnFailure") == Counts(1, 0)
+
+
 def test_a_queue_that_cannot_be_read_is_reported(
     stack: StandIn, on_failure: FailureQueue, clients: Clients
 ) -> None:
@@ -182,6 +229,7 @@ def test_a_response_that_does_not_come_is_not_asked_for_twice(
             FunctionName=stack.function_arn(), Payload=json.dumps(eventbridge_envelope(event))
         )
     stack.open_all()
+    wait_for(lambda: stack.settled() or None, "the function to end")
 
     assert stack.calls(event["id"]) == 1
 

@@ -13,6 +13,7 @@ from stripe_settlement_cli.deployment import (
     FailureQueue,
     Finder,
     Function,
+    Stack,
 )
 from tests.cli.stand_in import BUS, TIMEOUT
 
@@ -106,6 +107,15 @@ def test_a_rule_is_found_on_the_bus_that_cloudformation_names(physical_id: str, 
                 resource("AWS::Lambda::Function", "gone", status="DELETE_COMPLETE"),
             ]
         },
+        describe_stacks={
+            "Stacks": [
+                {
+                    "StackName": "any",
+                    "StackId": "arn:aws-cn:cloudformation:cn-north-1:123456789012:stack/any/1",
+                }
+            ]
+        },
+        get_template={"TemplateBody": "Resources: {}"},
         get_function_configuration={
             "Handler": "eventbridge_handler.handler",
             "FunctionArn": function_arn,
@@ -124,7 +134,12 @@ def test_a_rule_is_found_on_the_bus_that_cloudformation_names(physical_id: str, 
 
 
 def resource(kind: str, physical_id: str, *, status: str = "CREATE_COMPLETE") -> dict[str, str]:
-    return {"ResourceType": kind, "PhysicalResourceId": physical_id, "ResourceStatus": status}
+    return {
+        "LogicalResourceId": f"Logical{physical_id}",
+        "ResourceType": kind,
+        "PhysicalResourceId": physical_id,
+        "ResourceStatus": status,
+    }
 
 
 class CannedClient:
@@ -145,6 +160,7 @@ class CannedClient:
     def exceptions(self) -> Any:
         class Exceptions:
             ResourceNotFoundException = ClientError
+            QueueDoesNotExist = ClientError
             ClientError = ClientError
 
         return Exceptions
@@ -157,6 +173,9 @@ class CannedClient:
         return Paginator()
 
 
+NO_STACK = Stack("any", "arn:aws:cloudformation:eu-west-1:1:stack/any/1", {}, template_read=True)
+
+
 def queue(name: str) -> FailureQueue:
     function = Function("arn:aws:lambda:eu-west-1:1:function:f", 60)
     arn = f"arn:aws:sqs:eu-west-1:1:{name}"
@@ -166,10 +185,12 @@ def queue(name: str) -> FailureQueue:
 def test_a_queue_named_twice_is_one_queue() -> None:
     dlq = queue("dlq")
 
-    assert Deployment((dlq, queue("other"))).only([dlq.name, dlq.url, dlq.arn]) == (dlq,)
+    deployment = Deployment(NO_STACK, (dlq, queue("other")))
+
+    assert deployment.only([dlq.name, dlq.url, dlq.arn]) == (dlq,)
 
 
 def test_all_queues_are_meant_when_none_is_named() -> None:
-    deployment = Deployment((queue("dlq"), queue("other")))
+    deployment = Deployment(NO_STACK, (queue("dlq"), queue("other")))
 
     assert deployment.only([]) == deployment.queues

@@ -11,6 +11,7 @@ from rich.console import Console
 from stripe_settlement_cli.failure_reasons import FailureReason
 from stripe_settlement_cli.queue_consumer import EventIds
 from stripe_settlement_cli.report import (
+    Anomaly,
     QueueProgress,
     QueueReport,
     Retained,
@@ -105,10 +106,14 @@ def test_whatever_remains_is_reported(report: QueueReport) -> None:
 
 
 def test_an_anomaly_leaves_the_queue_and_is_reported() -> None:
-    report = QueueReport("dlq", outcomes=Counter(anomaly=2))
+    anomalies = [Anomaly(IDS, "amount_mismatch"), Anomaly(IDS, None)]
+    report = QueueReport("dlq", outcomes=Counter(anomaly=2), anomalies=anomalies)
+    text = shown(report)
 
-    assert report.empty
-    assert "2 payments do not fit orders" in shown(report)
+    assert (report.empty, report.well) == (True, False)
+    assert "2 payments do not fit orders" in text
+    assert "evt_1  checkout.session.completed  order 4711  amount_mismatch" in text
+    assert "2 messages done, none left. The operator decides" in text
 
 
 def test_text_that_others_wrote_is_no_markup() -> None:

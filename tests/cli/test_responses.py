@@ -7,7 +7,7 @@ import json
 import pytest
 
 from settlement import errors
-from settlement.domain.outcomes import Outcome, Result
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result
 from settlement.errors import SettlementError
 from stripe_settlement_cli.failure_reasons import (
     COMMITTED,
@@ -39,10 +39,12 @@ def test_every_error_of_the_functions_has_a_hint() -> None:
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_responses_of_both_routes_are_understood(outcome: Outcome) -> None:
-    result = Result(outcome=outcome)
-    direct = read_response(json.dumps(result.response()).encode(), failed=False)
+    result = Result(outcome=outcome, event_id="evt_1")
+    direct = read_response(json.dumps(result.response()).encode(), failed=False, event_id="evt_1")
     posted = read_response(
-        of_the_webhook(int(result.http_status), outcome=outcome.value), failed=False
+        of_the_webhook(int(result.http_status), outcome=outcome.value, event_id="evt_1"),
+        failed=False,
+        event_id="evt_1",
     )
 
     assert direct == posted
@@ -59,27 +61,44 @@ def test_responses_of_both_routes_are_understood(outcome: Outcome) -> None:
         b'{"outcome": "Settled"}',
         b'{"outcome": ["settled"]}',
         b'{"outcome": null}',
+        b'{"outcome": "settled"}',
+        b'{"outcome": "settled", "event_id": "evt_2"}',
+        b'{"outcome": "settled", "event_id": null}',
+        of_the_webhook(200, outcome="settled", event_id="evt_2"),
         b'{"statusCode": 200}',
         b'{"statusCode": 200, "body": "settled"}',
-        of_the_webhook(503, outcome="settled"),
+        of_the_webhook(503, outcome="settled", event_id="evt_1"),
     ],
 )
 def test_any_other_response_commits_nothing(payload: bytes) -> None:
-    response = read_response(payload, failed=False)
+    response = read_response(payload, failed=False, event_id="evt_1")
 
     assert response.outcome is None
     assert response.reason is not None
     assert response.reason.kind == "unknown answer"
 
 
+def test_an_anomaly_is_read_with_its_order_and_kind() -> None:
+    result = Result(
+        outcome=Outcome.ANOMALY,
+        event_id="evt_1",
+        order_id=4711,
+        anomaly=AnomalyKind.SECOND_PAYMENT,
+    )
+
+    response = read_response(json.dumps(result.response()).encode(), failed=False, event_id="evt_1")
+
+    assert (response.order_id, response.anomaly) == ("4711", "second_payment")
+
+
 def test_a_failed_invocation_commits_nothing_whatever_it_returns() -> None:
-    assert read_response(b'{"outcome": "settled"}', failed=True).outcome is None
+    assert read_response(b'{"outcome": "settled"}', failed=True, event_id="evt_1").outcome is None
 
 
 def test_an_error_of_ours_is_shown_with_its_message() -> None:
     payload = b'{"errorType": "LedgerUnavailable", "errorMessage": "connection refused"}'
 
-    assert read_response(payload, failed=True) == Response(
+    assert read_response(payload, failed=True, event_id="evt_1") == Response(
         reason=FailureReason("LedgerUnavailable", "connection refused")
     )
 
@@ -87,7 +106,7 @@ def test_an_error_of_ours_is_shown_with_its_message() -> None:
 def test_an_error_of_another_library_is_shown_without_its_message() -> None:
     payload = b'{"errorType": "KeyError", "errorMessage": "jenny.rosen@example.com"}'
 
-    assert str(read_response(payload, failed=True).reason) == "KeyError"
+    assert str(read_response(payload, failed=True, event_id="evt_1").reason) == "KeyError"
 
 
 @pytest.mark.parametrize(

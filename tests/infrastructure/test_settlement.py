@@ -435,6 +435,8 @@ def test_the_redrive_grant_is_all_the_command_needs_and_no_more(stack: Stack) ->
         asked = statement["Action"]
         actions |= {asked} if isinstance(asked, str) else set(asked)
     assert actions == {
+        "cloudformation:DescribeStacks",
+        "cloudformation:GetTemplate",
         "cloudformation:ListStackResources",
         "events:ListTargetsByRule",
         "lambda:GetFunctionConfiguration",
