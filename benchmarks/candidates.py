@@ -17,6 +17,7 @@ from settlement.adapters.ledger import MariaDBLedger
 from settlement.bootstrap import open_database
 from settlement.configuration import DatabaseSettings
 from settlement.domain.clock import Deadline, utc_now
+from settlement.domain.order_tables import OrderTables
 from settlement.domain.outcomes import Outcome, Route
 from settlement.domain.payments import Rules
 from settlement.domain.service import Delivery, Parts, handle_stripe_event
@@ -45,7 +46,7 @@ class Ours:
     """From the verified Stripe event to the committed outcome: the use case over the ledger."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._ledger = MariaDBLedger(open_database(settings))
+        self._ledger = MariaDBLedger(open_database(settings), OrderTables())
         self._parts = Parts(ledger=self._ledger, rules=Rules())
 
     def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002

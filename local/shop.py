@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pymysql
 
@@ -19,12 +21,13 @@ _ORDER: Final = """
     SELECT {order_id}, {ticket}, {discount_code}, {quantity}, {amount}, {currency}
       FROM {orders} WHERE {order_id} = %s"""
 _STATE: Final = """
-    SELECT o.{status}, o.{payment_intent}, t.{sold}, d.{used}, COUNT(s.order_id), MAX(s.route)
+    SELECT o.{status}, o.{payment_intent}, t.{sold}, {used}, COUNT(s.order_id), MAX(s.route)
       FROM {orders} o
-      LEFT JOIN {tickets} t ON t.{ticket_id} = o.{ticket}
-      LEFT JOIN {discount_codes} d ON d.{discount_code_id} = o.{discount_code}
-      LEFT JOIN settlements s ON s.order_id = o.{order_id}
-     WHERE o.{order_id} = %s GROUP BY o.{order_id}"""
+      JOIN {tickets} t ON t.{ticket_id} = o.{ticket} {join}
+      LEFT JOIN settlements s ON s.order_id = %s
+     WHERE o.{order_id} = %s"""
+_JOIN: Final = """
+      LEFT JOIN {discount_codes} d ON d.{discount_code_id} = o.{discount_code}"""
 
 
 class ShopError(RuntimeError):
@@ -42,25 +45,44 @@ class ShopTables:
     status: str = "status"
     ticket: str = "ticket_id"
     quantity: str = "quantity"
-    discount_code: str = "discount_code_id"
+    discount_code: str | None = "discount_code_id"
     amount: str = "total_amount"
-    currency: str = "currency"
+    currency: str | None = None
+    """None: every order is in euros."""
     payment_intent: str = "stripe_payment_intent_id"
+    session: str | None = "stripe_checkout_session_id"
+    email: str | None = "email"
+    paid_at: str | None = None
     tickets: str = "tickets"
     ticket_id: str = "id"
     sold: str = "sold_quantity"
-    discount_codes: str = "discount_codes"
+    limit: str = "max_quantity"
+    discount_codes: str | None = "discount_codes"
     discount_code_id: str = "id"
     used: str = "used_count"
+    open: str = "pending"
+    """The status of an order that waits for its payment."""
+    in_major_units: bool = True
+    """Whether an order's total is 12.50 rather than 1250."""
+    string_ids: bool = False
+    """Whether ids are UUIDs."""
+
+    def names(self) -> dict[str, str]:
+        """Return the tables and columns as SQL; NULL for those there are not."""
+        return {
+            name: "NULL" if value is None else f"`{value}`"
+            for name, value in asdict(self).items()
+            if value is None or isinstance(value, str)
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """An order as the shop wrote it."""
 
-    id: int
-    ticket_id: int
-    discount_code_id: int | None
+    id: int | str
+    ticket_id: int | str
+    discount_code_id: int | str | None
     quantity: int
     amount: int
     """In the currency's minor unit."""
@@ -73,8 +95,8 @@ class OrderState:
 
     status: str
     payment_intent: str | None
-    sold: int | None
-    """Of the order's ticket; None without the ticket."""
+    sold: int
+    """Of the order's ticket."""
     used: int | None
     """Uses of its discount code; None without one."""
     settlements: int
@@ -115,8 +137,8 @@ class Shop:
 
     def insert(self, table: str, **columns: object) -> int:
         """Add a row; return the number it was given."""
-        names, places = ", ".join(columns), ", ".join(["%s"] * len(columns))
-        statement = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608 - from code
+        names, places = ", ".join(f"`{name}`" for name in columns), ", ".join(["%s"] * len(columns))
+        statement = f"INSERT INTO `{table}` ({names}) VALUES ({places})"  # noqa: S608 - from code
         with closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(statement, tuple(columns.values()))
             return int(cursor.lastrowid)
@@ -135,35 +157,44 @@ class Shop:
         tables = self.tables
         with closing(self.connect()) as connection, connection.cursor() as cursor:
             for table in (tables.orders, tables.tickets, tables.discount_codes, *also):
-                cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - from code
+                if table is not None:
+                    cursor.execute(f"DELETE FROM `{table}`")  # noqa: S608 - from code
 
-    def add_ticket(self) -> int:
-        """Add a ticket, of which none is sold; return its number."""
-        return self.insert(self.tables.tickets, **{self.tables.sold: 0})
+    def add_ticket(self, *, limit: int | None = None) -> int | str:
+        """Add a ticket, of which none is sold; return its id.
 
-    def add_discount_code(self) -> int:
-        """Add a discount code that nobody has used; return its number."""
-        return self.insert(self.tables.discount_codes, **{self.tables.used: 0})
+        Args:
+            limit: how many there are; any number unless given.
+        """
+        tables = self.tables
+        return self._add(tables.tickets, tables.ticket_id, {tables.sold: 0, tables.limit: limit})
+
+    def add_discount_code(self) -> int | str | None:
+        """Add a discount code that nobody has used; return its id; None in a shop without any."""
+        tables = self.tables
+        if tables.discount_codes is None:
+            return None
+        return self._add(tables.discount_codes, tables.discount_code_id, {tables.used: 0})
 
     def add_order(
         self,
         *,
-        status: str = "pending",
+        status: str | None = None,
         quantity: int = 2,
         amount: int = 5000,
         currency: str = "eur",
-        ticket_id: int | None = None,
-        discount_code_id: int | None = None,
+        ticket_id: int | str | None = None,
+        discount_code_id: int | str | None = None,
         discounted: bool = True,
         payment_intent_id: str | None = None,
     ) -> Order:
         """Add an order.
 
         Args:
-            status: as the shop would have it before the payment.
+            status: as the shop would have it before the payment unless given.
             quantity: how many tickets.
             amount: the order's total, in the currency's minor unit.
-            currency: ISO 4217, lower case.
+            currency: ISO 4217, lower case; of a shop that keeps it.
             ticket_id: what is ordered; a new ticket unless given.
             discount_code_id: its discount code; a new one unless given.
             discounted: whether it has a discount code at all.
@@ -174,26 +205,26 @@ class Shop:
             ticket_id = self.add_ticket()
         if discounted and discount_code_id is None:
             discount_code_id = self.add_discount_code()
-        columns = {
-            tables.status: status,
+        columns: dict[str | None, object] = {
+            tables.status: status or tables.open,
             tables.ticket: ticket_id,
             tables.quantity: quantity,
             tables.discount_code: discount_code_id,
-            tables.amount: amount,
-            tables.currency: currency,
+            tables.amount: Decimal(amount).scaleb(-2) if tables.in_major_units else amount,
+            tables.currency: currency.upper(),
             tables.payment_intent: payment_intent_id,
         }
-        return self.order(self.insert(tables.orders, **columns))
+        return self.order(self._add(tables.orders, tables.order_id, columns))
 
-    def order(self, order_id: int) -> Order:
-        """Return the order of that number.
+    def order(self, order_id: int | str) -> Order:
+        """Return the order of that id.
 
         Raises:
             ShopError: there is none.
         """
-        rows = self.query(_ORDER.format_map(asdict(self.tables)), order_id)
+        rows = self.query(_ORDER.format_map(self.tables.names()), order_id)
         if not rows:
-            known = self.query("SELECT {order_id} FROM {orders}".format_map(asdict(self.tables)))
+            known = self.query("SELECT {order_id} FROM {orders}".format_map(self.tables.names()))
             numbers = ", ".join(str(number) for (number,) in known)
             raise ShopError(f"There is no order {order_id}. The orders are {numbers or 'none'}.")
         [(number, ticket_id, code_id, quantity, amount, currency)] = rows
@@ -202,14 +233,21 @@ class Shop:
             ticket_id=ticket_id,
             discount_code_id=code_id,
             quantity=quantity,
-            amount=amount,
-            currency=currency,
+            amount=int(amount.scaleb(2)) if self.tables.in_major_units else amount,
+            currency="eur" if currency is None else currency.lower(),
         )
 
     def state(self, order: Order) -> OrderState:
         """Return what has become of the order."""
+        names = self.tables.names()
+        has_codes = self.tables.discount_codes is not None
+        codes = {
+            "used": f"d.{names['used']}" if has_codes else "NULL",
+            "join": _JOIN.format_map(names) if has_codes else "",
+        }
+        # Our own table holds every id as a string.
         [(status, payment_intent, sold, used, settlements, route)] = self.query(
-            _STATE.format_map(asdict(self.tables)), order.id
+            _STATE.format_map(names | codes), str(order.id), order.id
         )
         return OrderState(
             status=status,
@@ -223,7 +261,17 @@ class Shop:
     def anomalies(self, order: Order | None = None) -> list[tuple[str, str]]:
         """Return (kind, session) of each anomaly, of one order or of all, the oldest first."""
         rows = self.query("SELECT kind, session_id, order_id FROM payment_anomalies ORDER BY id")
-        return [(kind, session) for kind, session, of in rows if order is None or of == order.id]
+        return [
+            (kind, session) for kind, session, of in rows if order is None or of == str(order.id)
+        ]
+
+    def _add(self, table: str, id_column: str, columns: dict[Any, object]) -> int | str:
+        named = {name: value for name, value in columns.items() if name is not None}
+        if not self.tables.string_ids:
+            return self.insert(table, **named)
+        row_id = str(uuid4())
+        self.insert(table, **named, **{id_column: row_id})
+        return row_id
 
     def wait_until(self, order: Order, status: str, *, seconds: float = 60.0) -> OrderState:
         """Return the order's state, once it has that status.

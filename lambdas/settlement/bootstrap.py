@@ -74,7 +74,8 @@ def parts() -> Parts:
     """
     configuration = read_configuration(os.environ)
     return Parts(
-        ledger=MariaDBLedger(open_database(configuration.database)), rules=configuration.rules
+        ledger=MariaDBLedger(open_database(configuration.database), configuration.tables),
+        rules=configuration.rules,
     )
 
 

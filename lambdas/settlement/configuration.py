@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from settlement.domain.order_tables import OrderTables
 from settlement.domain.payments import Rules
 from settlement.errors import ConfigurationError
 
@@ -56,19 +57,35 @@ class Configuration:
     """What every route needs."""
 
     database: DatabaseSettings
+    tables: OrderTables
     rules: Rules
 
 
 def read_configuration(environ: Mapping[str, str]) -> Configuration:
-    """Read the settings of the ledger and the rules.
+    """Read the settings of the ledger, the shop's tables and the rules.
 
     Raises:
         ConfigurationError: naming each setting that is missing or malformed.
     """
     read = _Reader(environ)
-    configuration = Configuration(database=_read_database(read), rules=_read_rules(read))
+    tables = _read_order_tables(read)
+    configuration = Configuration(
+        database=_read_database(read), tables=tables, rules=_read_rules(read, tables)
+    )
     read.raise_problems()
     return configuration
+
+
+def read_order_tables(environ: Mapping[str, str]) -> OrderTables:
+    """Read what the shop's tables are; without the setting they are the service's own.
+
+    Raises:
+        ConfigurationError: naming each field that is wrong.
+    """
+    read = _Reader(environ)
+    tables = _read_order_tables(read)
+    read.raise_problems()
+    return tables
 
 
 def read_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
@@ -149,13 +166,33 @@ def _read_tls(read: _Reader, host: str) -> Path | None:
     return ca_file
 
 
-def _read_rules(read: _Reader) -> Rules:
+def _read_order_tables(read: _Reader) -> OrderTables:
+    try:
+        return OrderTables.parse(read.text("ORDER_TABLES") or "{}")
+    except ConfigurationError as error:
+        read.problem(str(error))
+        return OrderTables()
+
+
+def _read_rules(read: _Reader, tables: OrderTables) -> Rules:
     livemode = read.choice("STRIPE_LIVEMODE", "", ("", "true", "false"))
     return Rules(
         livemode=None if livemode == "" else livemode == "true",
         account=read.text("STRIPE_ACCOUNT"),
+        metadata=_read_metadata_filter(read),
+        order_id=tables.order_id,
         order_grace=timedelta(seconds=read.integer("ORDER_GRACE_SECONDS", 120, 0, 86400)),
     )
+
+
+def _read_metadata_filter(read: _Reader) -> tuple[str, str] | None:
+    text = read.text("STRIPE_METADATA_FILTER")
+    if text is None:
+        return None
+    key, separator, value = (part.strip() for part in text.partition("="))
+    if not (key and separator and value):
+        read.problem("STRIPE_METADATA_FILTER must be key=value")
+    return key, value
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@
     │   ├── ConfigurationError      a setting is missing or malformed
     │   ├── SecretUnavailable       Secrets Manager did not give a usable secret
     │   ├── LedgerUnavailable       the database could not commit the outcome in time
+    │   │   └── StatementRefused      it gave an error that running the statement again now repeats
     │   ├── OrderNotYetKnown        the order is younger in the database than its payment
     │   └── UnexpectedFailure       a defect: the frames are logged, the values are not
     └── RejectedDelivery          no later delivery of these bytes helps: 400 / raise
@@ -41,6 +42,23 @@ class SecretUnavailable(RetryableError):
 
 class LedgerUnavailable(RetryableError):
     """The outcome is not known to be committed; rerunning the transaction is safe."""
+
+
+class StatementRefused(LedgerUnavailable):
+    """The database's error is one that running the statement again now would repeat."""
+
+    def __init__(self, message: str, *, number: int, where: str, lasts: bool) -> None:
+        """
+        Args:
+            message: Kind and number of the error; never the server's words.
+            number: MariaDB's number of the error.
+            where: The place in our statement that it came from, in our words; empty if unknown.
+            lasts: Whether the data is the cause, so that a later delivery meets it again.
+        """
+        super().__init__(message)
+        self.number = number
+        self.where = where
+        self.lasts = lasts
 
 
 class OrderNotYetKnown(RetryableError):

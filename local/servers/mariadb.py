@@ -64,6 +64,7 @@ class DatabaseAddress:
             database=self.name,
             charset="utf8mb4",
             autocommit=True,
+            ssl_disabled=True,  # loading the machine's authorities takes longer than a query
             connect_timeout=5,
             read_timeout=60,
             write_timeout=60,
@@ -175,6 +176,7 @@ class MariaDBServer:
             user="root",
             charset="utf8mb4",
             autocommit=True,
+            ssl_disabled=True,  # loading the machine's authorities takes longer than a query
             connect_timeout=5,
             read_timeout=60,
             write_timeout=60,

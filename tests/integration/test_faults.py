@@ -156,7 +156,7 @@ def test_deadlock_is_run_again(cachao: Cachao) -> None:
         database = stack.enter_context(closing(cachao.database(sleep=let_the_other_finish)))
         with holder.connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE ticket_orders SET paid_at = NOW() WHERE id >= %s", (others[0].id,)
+                "UPDATE ticket_orders SET quantity = quantity + 1 WHERE id >= %s", (others[0].id,)
             )
             result = in_background(lambda: deliver(event_for(order), database))
             cachao.wait_for_lock()
@@ -201,7 +201,7 @@ def test_passing_error_inside_the_transaction_is_run_again(
         assert_settled_once(cachao, order)
 
 
-@pytest.mark.parametrize("code", [1142, 1146, 1054, 1364])
+@pytest.mark.parametrize("code", [1142, 1146, 1054])
 def test_lasting_error_is_left_to_a_later_delivery(shared_server: MariaDBServer, code: int) -> None:
     cachao = Cachao(shared_server)
     with closing(cachao.database()) as database:
@@ -365,7 +365,7 @@ def test_delivery_behind_a_table_change_that_waits_gives_up_in_time_and_says_why
         result = deliver(event_for(order), database, seconds=3)
 
         assert result.outcome is Outcome.RETRY
-        assert "1205 (ER_LOCK_WAIT_TIMEOUT)" in str(result.error)
+        assert "1205 (ER_LOCK_WAIT_TIMEOUT, order)" in str(result.error)
         reader.rollback()
         altered()
         # The server may have gone on with what we no longer waited for.

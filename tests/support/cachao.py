@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pymysql
 
 from local.servers.mariadb import MariaDBServer
-from local.shop import Order, Shop
+from local.shop import Order, Shop, ShopTables
 from local.waiting import wait_for
 from settlement.adapters.database import (
     READ_TIMEOUT_SECONDS,
@@ -25,6 +26,13 @@ from settlement.adapters.ledger import MariaDBLedger
 from settlement.adapters.migrations import migrate
 from settlement.configuration import DatabaseSettings, read_database_settings
 from settlement.domain.clock import Deadline
+from settlement.domain.order_tables import (
+    DiscountCodesTable,
+    OrdersTable,
+    OrderTables,
+    StatusWords,
+    TicketsTable,
+)
 from settlement.domain.outcomes import Result, Route
 from settlement.domain.payments import Rules
 from settlement.domain.service import Delivery, Parts, handle_stripe_event
@@ -35,13 +43,96 @@ _OURS = ("settlements", "stripe_events", "payment_anomalies")
 _names = itertools.count(1)
 
 
+OTHER_TABLES = ShopTables(
+    schema=Path(__file__).with_name("other_schema.sql"),
+    orders="Bookings$",
+    order_id="uuid",
+    status="state",
+    ticket="seat",
+    quantity="number",
+    discount_code=None,
+    amount="total_cents",
+    currency="currency",
+    payment_intent="intent",
+    session=None,
+    email=None,
+    paid_at="when",
+    tickets="seats",
+    ticket_id="seat_id",
+    sold="taken",
+    limit="capacity",
+    discount_codes=None,
+    open="new",
+    in_major_units=False,
+    string_ids=True,
+)
+"""Another team's shop: as little like the service's as settlement allows."""
+
+
+def order_tables_of(shop: ShopTables, **settings: Any) -> OrderTables:
+    """The setting that describes a shop of this shape."""
+    codes = shop.discount_codes and DiscountCodesTable(
+        table=shop.discount_codes, id=shop.discount_code_id, used_count=shop.used
+    )
+    fields: dict[str, Any] = {
+        "orders": OrdersTable(
+            table=shop.orders,
+            id=shop.order_id,
+            ticket_id=shop.ticket,
+            quantity=shop.quantity,
+            discount_code_id=shop.discount_code or "none",
+            total_amount=shop.amount,
+            status=shop.status,
+            payment_intent_id=shop.payment_intent,
+            currency=shop.currency,
+            paid_at=shop.paid_at,
+            session_id=shop.session,
+            email=shop.email,
+        ),
+        "tickets": TicketsTable(
+            table=shop.tickets, id=shop.ticket_id, sold_quantity=shop.sold, max_quantity=shop.limit
+        ),
+        "discount_codes": codes or None,
+        "statuses": StatusWords(open=shop.open),
+        "amount_unit": "major" if shop.in_major_units else "minor",
+        "currency": None if shop.currency else "eur",
+        "order_id": "string" if shop.string_ids else "integer",
+    }
+    return OrderTables(**{**fields, **settings})
+
+
+class ShopDatabase(Database):
+    """What a function holds: a connection of the service's user, and the ledger over it."""
+
+    def __init__(self, *args: Any, tables: OrderTables, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tables = tables
+        self.ledger = MariaDBLedger(self, tables)
+
+
 class Cachao(Shop):
     """A shop on a test's server, which may do anything there, and how the functions reach it."""
 
-    def __init__(self, server: MariaDBServer, *, migrated: bool = True) -> None:
+    def __init__(
+        self,
+        server: MariaDBServer,
+        *,
+        migrated: bool = True,
+        tables: ShopTables | None = None,
+        **settings: Any,
+    ) -> None:
+        """
+        Args:
+            server: where its database is created.
+            migrated: whether our own tables are created as well.
+            tables: the shape of the shop; the service's own unless given.
+            settings: fields of ``OrderTables`` that the shape leaves open.
+        """
         self.server = server
         self.name = f"cachao_{next(_names)}"
-        super().__init__(server.create_database(self.name, user=USER, password=PASSWORD))
+        address = server.create_database(self.name, user=USER, password=PASSWORD)
+        super().__init__(address, tables=tables)
+        self.order_tables = order_tables_of(self.tables, **settings)
         self.create_tables()
         if migrated:
             with closing(self.database()) as database:
@@ -67,14 +158,15 @@ class Cachao(Shop):
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         read_timeout: float = READ_TIMEOUT_SECONDS,
-    ) -> Database:
+    ) -> ShopDatabase:
         """What a function holds: a connection of the service's user, made when first asked."""
-        return Database(
+        return ShopDatabase(
             self.settings(port=port),
             credentials or FixedCredentials(USER, PASSWORD),
             sleep=sleep,
             monotonic=monotonic,
             read_timeout=read_timeout,
+            tables=self.order_tables,
         )
 
     def clear(self, also: Sequence[str] = _OURS) -> None:
@@ -122,7 +214,11 @@ class Holder:
         self.connection = cachao.connect()
         self.connection.begin()
         with self.connection.cursor() as cursor:
-            cursor.execute("SELECT * FROM tickets WHERE id = %s FOR UPDATE", (order.ticket_id,))
+            names = cachao.tables.names()
+            cursor.execute(
+                "SELECT * FROM {tickets} WHERE {ticket_id} = %s FOR UPDATE".format_map(names),
+                (order.ticket_id,),
+            )
 
     def close(self) -> None:
         if self.connection.open:
@@ -142,7 +238,13 @@ def deliver(
     delivery = Delivery(
         route=route, received_at=received_at or datetime.now(UTC), deadline=Deadline(seconds)
     )
-    parts = Parts(ledger=MariaDBLedger(database), rules=rules or Rules())
+    if isinstance(database, ShopDatabase):
+        ledger, tables = database.ledger, database.tables
+    else:
+        tables = OrderTables()
+        ledger = MariaDBLedger(database, tables)
+    rules = replace(rules or Rules(), order_id=tables.order_id)
+    parts = Parts(ledger=ledger, rules=rules)
     return handle_stripe_event(lambda: event, delivery, lambda: parts)
 
 

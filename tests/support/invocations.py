@@ -11,6 +11,9 @@ from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import AnomalyKind, Outcome, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from settlement.domain.order_tables import OrderId
     from settlement.domain.payments import Anomaly, Payment
     from settlement.domain.service import Delivery
 
@@ -66,6 +69,12 @@ class AnsweringLedger:
         """See :class:`settlement.domain.service.Ledger`."""
         self.settled.append((payment, delivery))
         return self._give()
+
+    def settle_batch(self, payments: Sequence[Payment], delivery: Delivery) -> set[OrderId]:
+        """See :class:`settlement.domain.service.Ledger`."""
+        self.settled += [(payment, delivery) for payment in payments]
+        self._give()
+        return {payment.order_id for payment in payments}
 
     def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> None:
         """See :class:`settlement.domain.service.Ledger`."""

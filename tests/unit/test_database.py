@@ -19,8 +19,10 @@ from settlement.adapters.database import (
     credentials_of,
 )
 from settlement.adapters.secrets import SecretsManagerSecret
+from settlement.adapters.templates import words_of
 from settlement.configuration import RDS_CA_BUNDLE, DatabaseSettings
 from settlement.domain.clock import Deadline
+from settlement.domain.order_tables import OrderTables
 from settlement.errors import ConfigurationError, LedgerUnavailable
 from tests.support.invocations import plenty_of_time
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-STATEMENT = Statement(RDS_CA_BUNDLE.parents[1] / "sql" / "record_anomaly.sql")
+STATEMENT = Statement(
+    RDS_CA_BUNDLE.parents[1] / "sql" / "record_anomaly.sql", words_of(OrderTables())
+)
 
 
 def settings(ca_file: Path | None = RDS_CA_BUNDLE) -> DatabaseSettings:

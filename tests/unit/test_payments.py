@@ -18,7 +18,7 @@ from settlement.domain.payments import (
     read_order_id,
     read_payment,
 )
-from settlement.errors import RejectedDelivery
+from settlement.errors import ConfigurationError, RejectedDelivery
 from tests.support.events import (
     ASYNC_FAILED,
     ASYNC_SUCCEEDED,
@@ -56,6 +56,7 @@ def test_a_paid_session_is_a_payment_whatever_the_api_version(name: str) -> None
         amount=2598,
         currency="eur",
         state=PaymentState.PAID,
+        email=value["data"]["object"]["customer_details"]["email"],
     )
 
 
@@ -151,8 +152,82 @@ def test_a_session_whose_metadata_names_no_order_is_ignored(metadata: object) ->
 
 
 @pytest.mark.parametrize("mode", ["subscription", "setup", None, "PAYMENT"])
-def test_a_session_of_another_mode_is_ignored(mode: object) -> None:
-    assert isinstance(read(session_event(mode=mode)), Ignored)
+def test_a_session_of_another_mode_is_ignored_while_nothing_is_paid(mode: object) -> None:
+    value = session_event(mode=mode, payment_status="no_payment_required")
+    assert isinstance(read(value), Ignored)
+
+
+@pytest.mark.parametrize("mode", ["subscription", "setup", None, "PAYMENT"])
+def test_money_for_an_order_of_ours_in_another_mode_is_an_anomaly(mode: object) -> None:
+    anomaly = any_anomaly(session_event(mode=mode, order_id=7))
+    assert (anomaly.kind, anomaly.order_id) == (AnomalyKind.UNSUPPORTED_MODE, 7)
+
+
+def test_a_payment_intent_that_was_expanded_is_known_by_its_id() -> None:
+    reading = read(session_event(payment_intent={"id": "pi_1", "object": "payment_intent"}))
+    assert isinstance(reading, Payment)
+    assert reading.payment_intent_id == "pi_1"
+
+
+def test_the_payers_address_is_the_sessions_and_then_the_customers() -> None:
+    details = {"email": "details@example.com"}
+    first = read(session_event(customer_email="own@example.com", customer_details=details))
+    second = read(session_event(customer_email=None, customer_details=details))
+    neither = read(session_event(customer_email=None, customer_details=None))
+    assert [
+        reading.email for reading in (first, second, neither) if isinstance(reading, Payment)
+    ] == [
+        "own@example.com",
+        "details@example.com",
+        None,
+    ]
+
+
+def test_no_repr_of_a_payment_tells_the_payers_address() -> None:
+    reading = read(session_event(customer_email="jenny.rosen@example.com"))
+    assert isinstance(reading, Payment)
+    assert "jenny" not in repr(reading)
+
+
+@pytest.mark.parametrize(
+    ("context", "account"),
+    [("acct_1", "acct_1"), ("org_1/acct_1", "acct_1"), (None, None)],
+)
+def test_an_event_of_the_account_that_is_set_is_ours(context: object, account: str | None) -> None:
+    value = session_event(event={"context": context})
+    assert isinstance(read(value, account=account), Payment)
+
+
+@pytest.mark.parametrize("context", ["acct_2", "org_1/acct_2", "acct_1/acct_2", 7])
+def test_an_event_of_another_account_of_the_organisation_is_ignored(context: object) -> None:
+    value = session_event(event={"context": context})
+    assert isinstance(read(value, account="acct_1"), Ignored)
+
+
+def test_an_account_in_the_context_is_never_guessed_at() -> None:
+    with pytest.raises(ConfigurationError, match="set STRIPE_ACCOUNT"):
+        read(session_event(event={"context": "acct_1"}))
+
+
+def test_orders_of_another_shop_on_the_account_are_ignored() -> None:
+    theirs = session_event(metadata={"order_id": "7", "shop": "other"})
+    ours = session_event(metadata={"order_id": "7", "shop": "cachao"})
+    assert isinstance(read(theirs, metadata=("shop", "cachao")), Ignored)
+    assert isinstance(read(ours, metadata=("shop", "cachao")), Payment)
+
+
+@pytest.mark.parametrize("value", ["0b9d0b1e-7c43-4a6d-9d1e-5a0f0c3a9f11", "A-1", "x" * 64])
+def test_an_order_id_may_be_a_string(value: str) -> None:
+    reading = read(session_event(metadata={"order_id": value}), order_id="string")
+    assert isinstance(reading, Payment)
+    assert reading.order_id == value
+
+
+@pytest.mark.parametrize("value", ["", "x" * 65, "with blank", "\N{SNOWMAN}", 7])
+def test_any_other_string_is_no_order_id(value: object) -> None:
+    reading = read(session_event(metadata={"order_id": value}), order_id="string")
+    assert isinstance(reading, Anomaly)
+    assert reading.kind is AnomalyKind.MALFORMED_ORDER_ID
 
 
 @pytest.mark.parametrize(
@@ -245,7 +320,7 @@ def test_only_events_of_the_configured_account_are_ours(
         {"id": "cs_" + "1" * 253},
         {"payment_intent": None},
         {"payment_intent": ""},
-        {"payment_intent": {"id": "pi_1", "object": "payment_intent"}},
+        {"payment_intent": {"object": "payment_intent"}},
         {"payment_intent": "pi_\udcff"},
     ],
     ids=repr,

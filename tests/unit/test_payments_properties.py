@@ -21,7 +21,7 @@ from settlement.domain.payments import (
     read_order_id,
     read_payment,
 )
-from settlement.errors import RejectedDelivery
+from settlement.errors import ConfigurationError, RejectedDelivery
 from tests.support.events import STRIPE_EVENTS, load
 
 scalars = (
@@ -72,7 +72,11 @@ def reading_of(value: object, rules: Rules) -> Payment | Anomaly | Ignored | Non
         event = read_event(deepcopy(value))
     except RejectedDelivery:
         return None
-    return read_payment(event, rules)
+    try:
+        return read_payment(event, rules)
+    except ConfigurationError:  # `context` names an account, and no setting says which is ours
+        assert event.context is not None
+        return None
 
 
 @settings(deadline=None)
@@ -87,6 +91,7 @@ def test_a_payment_holds_only_what_the_ledger_can_keep(value: object, rules: Rul
     reading = reading_of(value, rules)
     if isinstance(reading, Payment):
         assert reading.event.type in HANDLED_TYPES
+        assert isinstance(reading.order_id, int)
         assert 1 <= reading.order_id <= MAX_BIGINT
         assert type(reading.amount) is int
         assert 0 <= reading.amount <= MAX_BIGINT
@@ -111,7 +116,7 @@ def test_a_reading_survives_the_way_over_the_wire(value: Any) -> None:
 @given(st.text(st.characters(), max_size=25) | st.from_regex(r"\A\s?[+-]?\d{0,21}\Z"))
 def test_an_order_id_has_one_spelling(text: str) -> None:
     number = read_order_id(text)
-    assert number is None or (str(number) == text and 1 <= number <= MAX_BIGINT)
+    assert number is None or (str(number) == text and 1 <= int(number) <= MAX_BIGINT)
 
 
 def test_every_anomaly_kind_fits_its_column() -> None:

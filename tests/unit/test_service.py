@@ -97,7 +97,12 @@ def test_a_payment_is_given_to_the_ledger_once_whatever_the_route(name: str, rou
 
 
 @pytest.mark.parametrize(
-    "value", [load(OTHER_TYPE), session_event(mode="setup"), session_event(metadata={})]
+    "value",
+    [
+        load(OTHER_TYPE),
+        session_event(mode="setup", payment_status="no_payment_required"),
+        session_event(metadata={}),
+    ],
 )
 def test_what_is_not_ours_never_reaches_the_ledger(value: object) -> None:
     ledger = AnsweringLedger(AssertionError("the ledger was asked"))

@@ -40,6 +40,9 @@ ANOMALIES = {
     AnomalyKind.UNKNOWN_ORDER: "AnomalyUnknownOrder",
     AnomalyKind.MALFORMED_ORDER_ID: "AnomalyMalformedOrderId",
     AnomalyKind.MALFORMED_SESSION: "AnomalyMalformedSession",
+    AnomalyKind.UNSUPPORTED_MODE: "AnomalyUnsupportedMode",
+    AnomalyKind.OVERSOLD: "AnomalyOversold",
+    AnomalyKind.CANNOT_BE_SETTLED: "AnomalyCannotBeSettled",
     AnomalyKind.THIN_EVENT: "AnomalyThinEvent",
 }
 

@@ -19,17 +19,29 @@ import pymysql
 from pymysql.constants import CR, ER
 
 from settlement.adapters.connection import connect
-from settlement.errors import ConfigurationError, LedgerUnavailable
+from settlement.adapters.templates import render
+from settlement.errors import ConfigurationError, LedgerUnavailable, StatementRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from settlement.adapters.connection import Connection
+    from settlement.adapters.templates import Words
     from settlement.configuration import DatabaseSettings
     from settlement.domain.clock import Deadline
 
 Row = tuple[Any, ...]
+
+
+class Response(NamedTuple):
+    """What the database returned for a statement."""
+
+    row: Row | None
+    """The first row; ``None`` where it returned none."""
+    changed: int
+    """Rows that all its statements together have changed; 0 where it returned a row."""
+
 
 READ_TIMEOUT_SECONDS = 10.0
 """Longer than a transaction can wait for its locks: LOCK_WAIT_SECONDS for each of four rows."""
@@ -81,6 +93,40 @@ _REMEDIES: Mapping[int, Remedy] = {
 }
 
 
+_LASTING = frozenset(
+    {
+        ER.BAD_NULL_ERROR,
+        ER.DUP_KEY,
+        ER.DUP_ENTRY,
+        ER.WRONG_VALUE_COUNT_ON_ROW,
+        ER.DUP_UNIQUE,
+        ER.TOO_MANY_ROWS,
+        ER.NO_REFERENCED_ROW,
+        ER.ROW_IS_REFERENCED,
+        ER.SUBQUERY_NO_1_ROW,
+        ER.WARN_DATA_OUT_OF_RANGE,
+        ER.WARN_DATA_TRUNCATED,
+        ER.TRUNCATED_WRONG_VALUE,
+        ER.DIVISION_BY_ZERO,
+        ER.TRUNCATED_WRONG_VALUE_FOR_FIELD,
+        ER.DATA_TOO_LONG,
+        ER.CANT_UPDATE_USED_TABLE_IN_SF_OR_TRG,
+        ER.ROW_IS_REFERENCED_2,
+        ER.NO_REFERENCED_ROW_2,
+        1526,  # ER_NO_PARTITION_FOR_GIVEN_VALUE
+        ER_SIGNAL_EXCEPTION,
+        1690,  # ER_DATA_OUT_OF_RANGE
+        1761,  # ER_FOREIGN_DUPLICATE_KEY_WITH_CHILD_INFO
+        1762,  # ER_FOREIGN_DUPLICATE_KEY_WITHOUT_CHILD_INFO
+        3819,  # ER_CHECK_CONSTRAINT_VIOLATED, MySQL's number
+        4025,  # ER_CONSTRAINT_FAILED
+    }
+)
+"""Errors whose cause is the row, or a rule of the table's: every delivery would meet them again."""
+MIN_NUMBER_OF_A_TRIGGER = 5000
+"""The server's own errors end below; a trigger may signal with any number."""
+
+
 class Statement:
     """A described SQL file, prepared once a connection and executed in one round trip.
 
@@ -88,14 +134,19 @@ class Statement:
     written ``%(name)s``, wherever and as often as they are needed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, words: Words | None = None) -> None:
+        """
+        Args:
+            path: The file.
+            words: What the names in braces stand for.
+        """
         names: list[str] = []
 
         def place(match: re.Match[str]) -> str:
             names.append(match[1])
             return "?"
 
-        self.text = re.sub(r"%\((\w+)\)s", place, read_sql(path))
+        self.text = re.sub(r"%\((\w+)\)s", place, read_sql(path, words))
         # Behind a proxy that shares connections, another version of this code may have prepared its
         # own text under the file's name.
         self.name = f"{path.stem}_{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
@@ -105,10 +156,9 @@ class Statement:
         self.execute_unprepared = f"EXECUTE IMMEDIATE %(statement_text)s{using}"
 
 
-def read_sql(path: Path) -> str:
-    """A described SQL file as one statement, without its comments and line breaks."""
-    text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
-    return re.sub(r"\s+", " ", text).strip()
+def read_sql(path: Path, words: Words | None = None) -> str:
+    """Return a described SQL file as one statement, without its comments and line breaks."""
+    return render(path.read_text(encoding="utf-8"), words or {})
 
 
 class Credentials(Protocol):
@@ -185,13 +235,11 @@ class Database:
 
     def run(
         self, statement: Statement, parameters: Mapping[str, object], deadline: Deadline
-    ) -> Row | None:
-        """Run one statement that is a whole transaction, until its answer is known.
-
-        Returns:
-            The row it answered, or ``None`` where it answered none.
+    ) -> Response:
+        """Run one statement that is a whole transaction, until its response is known.
 
         Raises:
+            StatementRefused: running it again now would give the same error.
             LedgerUnavailable: no answer before the deadline or within the attempts; what the
                 statement did is unknown, and running it again is safe.
             RetryableError: the credentials could not be read.
@@ -202,7 +250,8 @@ class Database:
             try:
                 return self._attempt(statement, parameters, deadline)
             except pymysql.Error as error:
-                remedy = _remedy(error)
+                remedy, number = _remedy(error), _code(error)
+                where = _in_our_words(error, statement.text)
                 failures[_describe(error, ours=statement.text)] = None
                 self._recover(remedy)
             if remedy is Remedy.NONE or attempt == MAX_ATTEMPTS:
@@ -218,7 +267,11 @@ class Database:
             self._sleep(pause)
         # All of them: the last may only be the deadline's, the first says what was waited for.
         said = ", then ".join(failures)
-        raise LedgerUnavailable(f"the database gave {said} at attempt {attempt}")
+        message = f"the database gave {said} at attempt {attempt}"
+        if remedy is not Remedy.NONE:
+            raise LedgerUnavailable(message)
+        lasts = number in _LASTING or number >= MIN_NUMBER_OF_A_TRIGGER
+        raise StatementRefused(message, number=number, where=where, lasts=lasts)
 
     def query(
         self, statement: str, deadline: Deadline, parameters: Mapping[str, object] | None = None
@@ -229,11 +282,12 @@ class Database:
             LedgerUnavailable: with the database's error.
         """
         try:
-            return self._execute(self._connected(deadline), statement, parameters)
+            rows, _ = self._execute(self._connected(deadline), statement, parameters)
         except pymysql.Error as error:
             failure = _describe(error, ours=statement)
             self.close()
-        raise LedgerUnavailable(f"the database gave {failure}")
+            raise LedgerUnavailable(f"the database gave {failure}") from None
+        return rows
 
     @contextmanager
     def session(self, deadline: Deadline) -> Iterator[Session]:
@@ -260,15 +314,15 @@ class Database:
 
     def _attempt(
         self, statement: Statement, parameters: Mapping[str, object], deadline: Deadline
-    ) -> Row | None:
+    ) -> Response:
         connection = self._connected(deadline)
         execute = statement.execute
         if statement.name not in self._prepared and not self._prepare(connection, statement):
             execute = statement.execute_unprepared
             parameters = {**parameters, "statement_text": statement.text}
-        rows = self._execute(connection, execute, parameters)
+        rows, changed = self._execute(connection, execute, parameters)
         self._last_used = self._monotonic()
-        return rows[0] if rows else None
+        return Response(rows[0], 0) if rows else Response(None, changed)
 
     def _prepare(self, connection: Connection, statement: Statement) -> bool:
         """Prepare it on this connection; False while all clients together may prepare no more."""
@@ -286,12 +340,13 @@ class Database:
         connection: Connection,
         statement: str,
         parameters: Mapping[str, object] | None,
-    ) -> Sequence[Row]:
+    ) -> tuple[Sequence[Row], int]:
+        """Return the rows, and how many it changed where it returned none."""
         try:
             with connection.cursor() as cursor:
-                cursor.execute(statement, parameters)
+                changed = cursor.execute(statement, parameters)
                 rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
-                return rows
+                return rows, changed
         except pymysql.Error:
             raise
         except BaseException:
@@ -343,10 +398,13 @@ class Session:
         if not self._connection.is_usable():
             raise LedgerUnavailable("the connection to the database was lost")
         try:
-            return self._database._execute(self._connection, statement, parameters)  # noqa: SLF001
+            rows, _ = self._database._execute(  # noqa: SLF001
+                self._connection, statement, parameters
+            )
         except pymysql.Error as error:
             failure = _describe(error, ours=statement)
-        raise LedgerUnavailable(f"the database gave {failure}")
+            raise LedgerUnavailable(f"the database gave {failure}") from None
+        return rows
 
     def try_out(self, statement: str) -> DatabaseError | None:
         """Run one statement, take back whatever it did, and return the database's error, if any.
@@ -398,14 +456,19 @@ def _describe(error: pymysql.Error, *, ours: str = "") -> str:
     a row, and a shop's trigger may say anything, under any number.
     """
     code, cause = _code(error), error.__cause__ or error.__context__
-    text = error.args[1] if len(error.args) > 1 else ""
-    words = [text] if text and f"'{text}'" in ours else [_name(code)]
+    words = [_name(code), _in_our_words(error, ours)]
     if isinstance(cause, OSError):
         # OpenSSL's reason, e.g. CERTIFICATE_VERIFY_FAILED, and what it could not verify.
         tls = [getattr(cause, name, None) for name in ("reason", "verify_message")]
         words += [type(cause).__name__, *filter(None, tls)]
     said = ", ".join(filter(None, words))
     return f"{type(error).__name__} {code}" + (f" ({said})" if said else "")
+
+
+def _in_our_words(error: pymysql.Error, statement: str) -> str:
+    """Return the error's text if it stands in the statement, or else nothing."""
+    text = error.args[1] if len(error.args) > 1 else ""
+    return text if text and f"'{text}'" in statement else ""
 
 
 def _name(code: int) -> str:

@@ -97,7 +97,8 @@ class Telemetry:
     def _log(
         self, result: Result, *, route: Route, duration_ms: float, context: LambdaContext
     ) -> None:
-        log = getattr(self.logger, _LEVELS.get(result.outcome, "info"))
+        outcome = Outcome.ANOMALY if result.anomaly else result.outcome
+        log = getattr(self.logger, _LEVELS.get(outcome, "info"))
         log(
             f"delivery {result.outcome.value}",
             extra={
@@ -120,6 +121,8 @@ class Telemetry:
         self._metrics.add_metric("SettlementDuration", MetricUnit.Milliseconds, duration_ms)
         if result.anomaly:
             self._metrics.add_metric(anomaly_metric(result.anomaly), MetricUnit.Count, 1)
+            if result.outcome is not Outcome.ANOMALY:  # settled all the same, as oversold is
+                self._metrics.add_metric(OUTCOME_METRICS[Outcome.ANOMALY], MetricUnit.Count, 1)
         if result.outcome is Outcome.SETTLED and result.event_created:
             lag = received_at - result.event_created
             lag_ms = max(lag.total_seconds() * 1000 + duration_ms, 0)

@@ -17,6 +17,8 @@ from settlement.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OrderId = int | str
+"""As the orders' id column holds it."""
 AmountUnit = Literal["minor", "major"]
 OrderIdKind = Literal["integer", "string"]
 WhenSoldOut = Literal["settle_and_report", "hold"]
@@ -111,7 +113,9 @@ class OrderTables:
     order: a price rounded before and after it is multiplied gives two totals.
     """
     order_id: OrderIdKind = "integer"
-    """``integer``: 1 to 2^63 - 1. ``string``: up to 64 printable ASCII characters, a UUID say."""
+    """``integer``: 1 to 2^63 - 1. ``string``: up to 64 printable ASCII characters, a UUID say; the
+    ids of tickets and discount codes may then be strings too.
+    """
     when_sold_out: WhenSoldOut = "settle_and_report"
     """``settle_and_report``: the money is there, so the order is settled, and an anomaly tells a
     person. ``hold``: it is not settled, and an anomaly tells a person.

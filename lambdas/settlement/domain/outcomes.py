@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from settlement.domain.order_tables import OrderId
     from settlement.errors import SettlementError
 
 
@@ -52,6 +53,12 @@ class AnomalyKind(StrEnum):
     MALFORMED_ORDER_ID = "malformed_order_id"
     MALFORMED_SESSION = "malformed_session"
     """The session lacks an id, an amount, a currency or a payment status we can read."""
+    UNSUPPORTED_MODE = "unsupported_mode"
+    """A subscription's session names an order: it is paid again and again, an order once."""
+    OVERSOLD = "oversold"
+    """More tickets are paid for than there are. With ``SETTLED``: and the order is settled."""
+    CANNOT_BE_SETTLED = "cannot_be_settled"
+    """The order's rows, or a rule of the shop's database, are in the way of every delivery."""
     THIN_EVENT = "thin_event"
     """The event destination sends thin events, which carry no session."""
 
@@ -65,9 +72,9 @@ class Verdict:
     was written.
     """
     anomaly: AnomalyKind | None = None
-    """Why nothing was written."""
+    """Why nothing was written; with ``SETTLED``: what was recorded beside, in one transaction."""
     detail: str = ""
-    """What the order is, for the person who decides."""
+    """What the order is, or what is in the way, for the person who decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,7 @@ class Result:
     event_id: str | None = None
     event_type: str | None = None
     event_created: datetime | None = None
-    order_id: int | None = None
+    order_id: OrderId | None = None
     session_id: str | None = None
     """The Checkout Session; the event's own id where the event names no session."""
     anomaly: AnomalyKind | None = None

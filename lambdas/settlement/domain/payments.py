@@ -7,26 +7,36 @@ are stable across versions are read ("The Checkout Session object", Stripe API r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from settlement.domain.outcomes import AnomalyKind
-from settlement.errors import RejectedDelivery
+from settlement.errors import ConfigurationError, RejectedDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from settlement.domain.order_tables import OrderId, OrderIdKind
 
 CHECKOUT_COMPLETED = "checkout.session.completed"
 ASYNC_PAYMENT_SUCCEEDED = "checkout.session.async_payment_succeeded"
 ASYNC_PAYMENT_FAILED = "checkout.session.async_payment_failed"
 DESTINATION_PING = "v2.core.event_destination.ping"
 HANDLED_TYPES = frozenset({CHECKOUT_COMPLETED, ASYNC_PAYMENT_SUCCEEDED, ASYNC_PAYMENT_FAILED})
+HANDLED_THIN_TYPES = frozenset(f"v1.{name}" for name in HANDLED_TYPES)
 
 MAX_BIGINT = 2**63 - 1
-_ORDER_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+MAX_EMAIL_LENGTH = 254
+"""RFC 5321: a path is 256 characters, with the angle brackets."""
+_INTEGER_ORDER_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_STRING_ORDER_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _STRIPE_ID = re.compile(r"[\x21-\x7e]{1,255}")
+_ALLOWED_ORDER_IDS = {
+    "integer": f"a decimal number from 1 to {MAX_BIGINT}",
+    "string": "1 to 64 printable ASCII characters",
+}
 _CURRENCY = re.compile(r"[a-z]{3}", re.ASCII)
 
 
@@ -46,7 +56,14 @@ class Rules:
     livemode: bool | None = None
     """Settle only events of this mode; ``None`` accepts both."""
     account: str | None = None
-    """The connected account the events must carry; ``None`` accepts only our own account's."""
+    """The account the events must name; ``None`` accepts only those that name none: our own."""
+    metadata: tuple[str, str] | None = None
+    """Key and value that a session's metadata must hold; ``None`` accepts every session.
+
+    For two shops on one Stripe account, whose orders have the same numbers.
+    """
+    order_id: OrderIdKind = "integer"
+    """What the ids of the orders are."""
     order_grace: timedelta = timedelta(seconds=120)
     """From the event's creation; beyond it an unknown order is an anomaly, not a retry."""
 
@@ -60,10 +77,20 @@ class StripeEvent:
     created: datetime
     api_version: str | None
     livemode: bool
-    account: str | None
+    account: object
+    """Set on events of connected accounts only."""
+    context: object
+    """Set on events of an organisation's destination: the account, or a path that ends with it."""
     thin: bool
-    session: Mapping[str, Any]
-    """``data.object`` as it came; empty for a thin event."""
+    session: Mapping[str, Any] = field(repr=False)
+    """``data.object`` as it came, with the payer's name and addresses; empty for a thin event."""
+
+    @property
+    def owner(self) -> object:
+        """The account whose event it is, if it says so; ``None``: our own."""
+        if self.account is None and isinstance(self.context, str):
+            return self.context.rpartition("/")[2] or None
+        return self.account if self.account is not None else self.context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +98,7 @@ class Payment:
     """What a checkout session says of one order."""
 
     event: StripeEvent
-    order_id: int
+    order_id: OrderId
     session_id: str
     payment_intent_id: str | None
     """``None`` for a checkout that needed no payment."""
@@ -80,6 +107,8 @@ class Payment:
     currency: str
     """ISO 4217, lower case."""
     state: PaymentState
+    email: str | None = field(repr=False)
+    """The payer's, for the order alone; it never enters a log, an anomaly or an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +120,7 @@ class Anomaly:
     detail: str
     session_id: str
     """The session; the event's own id where the event names no session."""
-    order_id: int | None = None
+    order_id: OrderId | None = None
     payment_intent_id: str | None = None
     amount: int | None = None
     currency: str | None = None
@@ -141,13 +170,18 @@ def read_event(value: object) -> StripeEvent:
         api_version=_stripe_id(value.get("api_version")),
         livemode=value.get("livemode") is True,
         account=value.get("account"),
+        context=value.get("context"),
         thin=kind == "v2.core.event",
         session=session if isinstance(session, dict) else {},
     )
 
 
 def read_payment(event: StripeEvent, rules: Rules) -> Payment | Anomaly | Ignored:
-    """Say what an event means for our orders. Total: every event is one of the three."""
+    """Say what an event means for our orders. Total: every event is one of the three.
+
+    Raises:
+        ConfigurationError: whose event it is cannot be told without a setting.
+    """
     if reason := _why_not_ours(event, rules):
         return Ignored(reason)
     if event.thin:
@@ -157,21 +191,28 @@ def read_payment(event: StripeEvent, rules: Rules) -> Payment | Anomaly | Ignore
             session_id=event.id,
             detail="the event destination must send snapshot payloads: a thin event has no session",
         )
-    metadata = event.session.get("metadata")
-    order_id = metadata.get("order_id") if isinstance(metadata, dict) else None
-    if event.session.get("mode") != "payment":
-        return Ignored("the session's mode is not payment")
-    if order_id is None:
+    found = event.session.get("metadata")
+    metadata: Mapping[str, object] = found if isinstance(found, dict) else {}
+    if rules.metadata is not None and metadata.get(rules.metadata[0]) != rules.metadata[1]:
+        return Ignored(f"the session's metadata has another {rules.metadata[0]}")
+    if metadata.get("order_id") is None:
         return Ignored("the session's metadata names no order_id")
-    return _read_session(event, order_id)
+    if event.session.get("mode") != "payment" and event.session.get("payment_status") != "paid":
+        return Ignored("the session's mode is not payment, and nothing is paid")
+    return _read_session(event, metadata["order_id"], rules)
 
 
-def read_order_id(value: object) -> int | None:
-    """An order id as the metadata of a session carries it, or ``None`` where it is not one.
+def read_order_id(value: object, kind: OrderIdKind = "integer") -> OrderId | None:
+    """Return an order's id from a session's metadata, or ``None`` where it is not one.
 
-    ASCII digits without a leading zero, at most 2^63 - 1: what fits a BIGINT and has one spelling.
+    ``integer``: ASCII digits without a leading zero, at most 2^63 - 1: what fits a BIGINT and has
+    one spelling. ``string``: up to 64 printable ASCII characters without blanks.
     """
-    if not isinstance(value, str) or not _ORDER_ID.fullmatch(value):
+    if not isinstance(value, str):
+        return None
+    if kind == "string":
+        return value if _STRING_ORDER_ID.fullmatch(value) else None
+    if not _INTEGER_ORDER_ID.fullmatch(value):
         return None
     number = int(value)
     return number if number <= MAX_BIGINT else None
@@ -180,19 +221,26 @@ def read_order_id(value: object) -> int | None:
 def _why_not_ours(event: StripeEvent, rules: Rules) -> str | None:
     if rules.livemode is not None and event.livemode is not rules.livemode:
         return f"livemode is {event.livemode}; this deployment settles livemode {rules.livemode}"
-    if event.account != rules.account:
-        return "the event belongs to another account"
     if event.type == DESTINATION_PING:
         return "a ping of the event destination"
-    if not event.thin and event.type not in HANDLED_TYPES:
+    if event.type not in (HANDLED_THIN_TYPES if event.thin else HANDLED_TYPES):
         return "the event's type settles no order"
-    return None
+    if event.owner == rules.account:
+        return None
+    if rules.account is None and event.account is None:
+        # Ours, or another account's of the organisation: settled, or left alone, it may be wrong.
+        raise ConfigurationError(
+            "the event names its account in `context`: set STRIPE_ACCOUNT to the account whose "
+            "payments are to be settled"
+        )
+    return "the event belongs to another account"
 
 
-def _read_session(event: StripeEvent, raw_order_id: object) -> Payment | Anomaly:
+def _read_session(event: StripeEvent, raw_order_id: object, rules: Rules) -> Payment | Anomaly:
     session = event.session
-    order_id, session_id = read_order_id(raw_order_id), _stripe_id(session.get("id"))
-    intent, amount = _stripe_id(session.get("payment_intent")), _amount(session.get("amount_total"))
+    order_id = read_order_id(raw_order_id, rules.order_id)
+    session_id, amount = _stripe_id(session.get("id")), _amount(session.get("amount_total"))
+    intent = _payment_intent(session.get("payment_intent"))
     currency, state = _currency(session.get("currency")), _state(event)
     intent_expected = session.get("payment_intent") is not None or (
         session.get("payment_status") == "paid" and amount != 0
@@ -214,7 +262,12 @@ def _read_session(event: StripeEvent, raw_order_id: object) -> Payment | Anomaly
         what = f"{len(raw_order_id)} characters" if isinstance(raw_order_id, str) else "no string"
         return anomaly(
             AnomalyKind.MALFORMED_ORDER_ID,
-            f"metadata.order_id ({what}) is not a decimal number from 1 to {MAX_BIGINT}",
+            f"metadata.order_id ({what}) is not {_ALLOWED_ORDER_IDS[rules.order_id]}",
+        )
+    if session.get("mode") != "payment":
+        return anomaly(
+            AnomalyKind.UNSUPPORTED_MODE,
+            "the session's mode is not payment, and its metadata names an order",
         )
     if (
         session_id is None
@@ -236,7 +289,22 @@ def _read_session(event: StripeEvent, raw_order_id: object) -> Payment | Anomaly
         amount=0 if session.get("payment_status") == "no_payment_required" else amount,
         currency=currency,
         state=state,
+        email=_email(session),
     )
+
+
+def _payment_intent(value: object) -> str | None:
+    """Its id; a session that was fetched with ``expand`` holds the whole object."""
+    return _stripe_id(value.get("id") if isinstance(value, dict) else value)
+
+
+def _email(session: Mapping[str, Any]) -> str | None:
+    details = session.get("customer_details")
+    given = details.get("email") if isinstance(details, dict) else None
+    email = session.get("customer_email") or given
+    if not isinstance(email, str) or not 0 < len(email) <= MAX_EMAIL_LENGTH:
+        return None
+    return email if email.isprintable() else None
 
 
 def _state(event: StripeEvent) -> PaymentState | None:

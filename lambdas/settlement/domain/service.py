@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result
-from settlement.domain.payments import Anomaly, Ignored, Rules, read_event, read_payment
+from settlement.domain.payments import (
+    Anomaly,
+    Ignored,
+    Payment,
+    Rules,
+    read_event,
+    read_payment,
+)
 from settlement.errors import (
     OrderNotYetKnown,
     RejectedDelivery,
@@ -15,12 +22,12 @@ from settlement.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from settlement.domain.clock import Deadline
+    from settlement.domain.order_tables import OrderId
     from settlement.domain.outcomes import Route, Verdict
-    from settlement.domain.payments import Payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,20 @@ class Ledger(Protocol):
 
     def settle(self, payment: Payment, delivery: Delivery) -> Verdict:
         """Apply what a session says of its order: settle it, or mark it processing or failed."""
+
+    def settle_batch(self, payments: Sequence[Payment], delivery: Delivery) -> set[OrderId]:
+        """Settle what plainly settles of many paid orders, in one transaction.
+
+        Args:
+            payments: Of different orders, all paid.
+            delivery: How and when they came.
+
+        Returns:
+            The orders that were settled. Of the others nothing was written.
+
+        Raises:
+            StatementRefused: one of them is in the way of all; nothing was written.
+        """
 
     def record_anomaly(self, anomaly: Anomaly, delivery: Delivery) -> None:
         """Keep a payment that does not settle its order, for a person to decide."""
@@ -84,24 +105,26 @@ def handle_stripe_event(
         if isinstance(reading, Ignored):
             return replace(result, reason=reading.reason)
         result = replace(result, order_id=reading.order_id, session_id=reading.session_id)
-        found = reading if isinstance(reading, Anomaly) else _settle(reading, delivery, settling)
-        if isinstance(found, Outcome):
-            return replace(result, outcome=found)
-        settling.ledger.record_anomaly(found, delivery)
-        return replace(result, outcome=Outcome.ANOMALY, anomaly=found.kind, reason=found.detail)
+        if isinstance(reading, Payment):
+            verdict = settling.ledger.settle(reading, delivery)
+            if verdict.outcome is not None:
+                reason = verdict.detail or None
+                return replace(
+                    result, outcome=verdict.outcome, anomaly=verdict.anomaly, reason=reason
+                )
+            reading = _anomaly(verdict, reading, delivery, settling.rules)
+        settling.ledger.record_anomaly(reading, delivery)
+        return replace(result, outcome=Outcome.ANOMALY, anomaly=reading.kind, reason=reading.detail)
     except Exception as error:  # noqa: BLE001 - a defect must not lose a payment, nor its ids
         return _not_acknowledged(result, error)
 
 
-def _settle(payment: Payment, delivery: Delivery, parts: Parts) -> Outcome | Anomaly:
-    """Return what is committed, or the anomaly that the ledger's verdict amounts to."""
-    verdict = parts.ledger.settle(payment, delivery)
-    if verdict.outcome is not None:
-        return verdict.outcome
+def _anomaly(verdict: Verdict, payment: Payment, delivery: Delivery, rules: Rules) -> Anomaly:
+    """Return what a payment amounts to that did not settle its order."""
     if verdict.anomaly is None:
         raise ValueError("the ledger gave neither an outcome nor an anomaly")
     if verdict.anomaly is AnomalyKind.UNKNOWN_ORDER:
-        _raise_while_it_may_come(payment, delivery, parts.rules)
+        _raise_while_it_may_come(payment, delivery, rules)
     return Anomaly.of_payment(payment, verdict.anomaly, verdict.detail)
 
 

@@ -1,0 +1,150 @@
+"""Many events in one transaction: the rules of one, and each acknowledgement its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from settlement.domain.batch import handle_stripe_events
+from settlement.domain.clock import Deadline
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route
+from settlement.domain.payments import Rules
+from settlement.domain.service import Delivery, Parts
+from tests.support.cachao import deliver, event_for
+
+if TYPE_CHECKING:
+    from tests.support.cachao import Cachao, ShopDatabase
+
+
+def deliver_batch(
+    events: list[Any], database: ShopDatabase, *, seconds: float = 60
+) -> list[Result]:
+    delivery = Delivery(
+        route=Route.EVENTBRIDGE, received_at=datetime.now(UTC), deadline=Deadline(seconds)
+    )
+    rules = replace(Rules(), order_id=database.tables.order_id)
+    parts = Parts(ledger=database.ledger, rules=rules)
+    openers = [lambda event=event: event for event in events]
+    return list(handle_stripe_events(openers, delivery, lambda: parts))
+
+
+def outcomes(results: list[Result]) -> list[str]:
+    return [result.anomaly or result.outcome for result in results]
+
+
+def test_a_batch_settles_every_order_once(cachao: Cachao, database: ShopDatabase) -> None:
+    ticket, code = cachao.add_ticket(), cachao.add_discount_code()
+    orders = [
+        cachao.add_order(ticket_id=ticket, discount_code_id=code, quantity=n + 1) for n in range(5)
+    ]
+    events = [event_for(order, payment=f"p{n}") for n, order in enumerate(orders)]
+
+    results = deliver_batch(events, database)
+
+    assert outcomes(results) == [Outcome.SETTLED] * 5
+    assert {cachao.status(order) for order in orders} == {"paid"}
+    assert [cachao.settlements(order) for order in orders] == [1] * 5
+    assert cachao.counters(orders[0])[0] == 15
+
+
+def test_a_batch_takes_one_round_trip(cachao: Cachao, database: ShopDatabase) -> None:
+    orders = [cachao.add_order() for _ in range(6)]
+    deliver_batch(
+        [event_for(order, payment=f"a{n}") for n, order in enumerate(orders[:2])], database
+    )
+    question = (
+        "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+        "WHERE VARIABLE_NAME = 'Com_execute_sql'"
+    )
+    before = int(cachao.value(question))
+
+    deliver_batch(
+        [event_for(order, payment=f"b{n}") for n, order in enumerate(orders[2:])], database
+    )
+
+    assert int(cachao.value(question)) - before == 1
+
+
+def test_what_the_batch_cannot_settle_gets_the_outcome_of_a_single_delivery(
+    cachao: Cachao, database: ShopDatabase
+) -> None:
+    settled = cachao.add_order()
+    deliver(event_for(settled, payment="first"), database)
+    plain, twice, wrong = cachao.add_order(), cachao.add_order(), cachao.add_order(amount=7000)
+    missing = replace(cachao.add_order(), id=plain.id if isinstance(plain.id, str) else 2**40)
+    events = [
+        event_for(plain, payment="plain"),
+        event_for(settled, payment="first"),
+        event_for(settled, payment="second"),
+        event_for(twice, payment="twice"),
+        event_for(twice, payment="twice", event="again"),
+        event_for(replace(wrong, amount=6000), payment="wrong"),
+        event_for(cachao.add_order(), payment="unpaid", payment_status="unpaid"),
+        {"object": "event"},
+        {**event_for(plain), "type": "charge.refunded", "id": "evt_other"},
+    ]
+    if isinstance(missing.id, int):
+        events.append(event_for(missing, payment="missing"))
+
+    results = deliver_batch(events, database)
+
+    assert outcomes(results)[:9] == [
+        Outcome.SETTLED,
+        Outcome.DUPLICATE,
+        AnomalyKind.SECOND_PAYMENT,
+        Outcome.SETTLED,
+        Outcome.DUPLICATE,
+        AnomalyKind.AMOUNT_MISMATCH,
+        Outcome.AWAITING_PAYMENT,
+        Outcome.UNAUTHENTICATED,
+        Outcome.IGNORED,
+    ]
+    assert cachao.counters(twice)[0] == 2
+    assert cachao.counters(settled)[0] == 2
+
+
+def test_a_poison_order_delays_no_other(cachao: Cachao, database: ShopDatabase) -> None:
+    orders = [cachao.add_order() for _ in range(9)]
+    names = cachao.tables.names()
+    cachao.query(
+        "DELETE FROM {tickets} WHERE {ticket_id} = %s".format_map(names), orders[4].ticket_id
+    )
+
+    results = deliver_batch(
+        [event_for(order, payment=f"p{n}") for n, order in enumerate(orders)], database
+    )
+
+    expected: list[str] = [Outcome.SETTLED] * 9
+    expected[4] = AnomalyKind.CANNOT_BE_SETTLED
+    assert outcomes(results) == expected
+    assert {cachao.counters(order)[0] for n, order in enumerate(orders) if n != 4} == {2}
+
+
+@pytest.mark.parametrize("reached", ["deadlock", "killed"])
+def test_a_batch_that_the_server_ends_settles_at_the_next_attempt(
+    cachao: Cachao, database: ShopDatabase, reached: str
+) -> None:
+    orders = [cachao.add_order() for _ in range(4)]
+    error = {"deadlock": 1213, "killed": 1317}[reached]
+    cachao.query(
+        "CREATE TABLE IF NOT EXISTS attempts (n INT AUTO_INCREMENT PRIMARY KEY) ENGINE=Aria"
+    )
+    cachao.query("DELETE FROM attempts")
+    cachao.query(
+        "CREATE TRIGGER once BEFORE INSERT ON settlements FOR EACH ROW BEGIN "
+        "IF (SELECT COUNT(*) FROM attempts) = 0 THEN INSERT INTO attempts VALUES (); "
+        f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {error}; END IF; END"
+    )
+    try:
+        results = deliver_batch(
+            [event_for(order, payment=f"p{n}") for n, order in enumerate(orders)], database
+        )
+    finally:
+        cachao.query("DROP TRIGGER once")
+        cachao.query("DROP TABLE attempts")
+
+    assert outcomes(results) == [Outcome.SETTLED] * 4
+    assert {cachao.counters(order)[0] for order in orders} == {2}
