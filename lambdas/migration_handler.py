@@ -1,4 +1,4 @@
-"""Run at deployment: bring our tables up to date before the routes go live.
+"""Run at deployment: bring our tables up to date and verify the database before routes go live.
 
 CloudFormation asks through CDK's provider framework ("Custom resource provider request and
 response", CloudFormation User Guide); an operator may invoke the function with any event.
@@ -18,8 +18,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from settlement.adapters.migrations import migrate
-from settlement.adapters.verification import verify
+from settlement.adapters.migrations import MigrationError, migrate
+from settlement.adapters.verification import DatabaseMismatch, verify
 from settlement.bootstrap import open_database, telemetry
 from settlement.configuration import read_database_settings, read_migration_settings
 from settlement.domain.clock import Deadline
@@ -35,12 +35,12 @@ _NOT_WHAT_IT_IS_FOR = ("ServiceToken", "ServiceTimeout")
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Apply the migrations that have not been applied yet, or only verify the database.
+    """Apply the migrations that have not been applied yet, and verify the database.
 
     Args:
         event: CloudFormation's request, where a deleted resource needs nothing; or
             ``{"check": "database"}`` to verify only, which changes nothing and returns
-            ``mismatches``; or anything else, to migrate.
+            ``mismatches``; or anything else, to migrate and verify.
         context: The invocation, for the time it has left.
 
     Raises:
@@ -55,7 +55,7 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     subject = _fingerprint(request.get("ResourceProperties"))
     last, before = _parse(request.get("PhysicalResourceId"))
     try:
-        applied = _migrate(Deadline.of_invocation(context))
+        applied = _migrate_and_verify(Deadline.of_invocation(context))
     except SettlementError as error:
         if subject not in (last, before):
             raise
@@ -73,9 +73,21 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     return answer
 
 
-def _migrate(deadline: Deadline) -> list[str]:
-    applied = migrate(_Databases.connect().owner, deadline)
+def _migrate_and_verify(deadline: Deadline) -> list[str]:
+    databases = _Databases.connect()
+    applied, also = [], None
+    try:
+        applied = migrate(databases.owner, deadline)
+    except MigrationError as error:
+        also = error  # a person must look; so let them see the rest as well
     telemetry().logger.info("migrations applied", extra={"applied": applied})
+    mismatches = databases.verify(deadline, ours=also is None)
+    if mismatches:
+        listed = [asdict(mismatch) for mismatch in mismatches]
+        telemetry().logger.error("the database does not fit", extra={"mismatches": listed})
+        raise DatabaseMismatch(mismatches, also=str(also or ""))
+    if also is not None:
+        raise also
     return applied
 
 
@@ -96,8 +108,8 @@ class _Databases:
             OrderTables.parse(os.environ.get("ORDER_TABLES") or "{}"),
         )
 
-    def verify(self, deadline: Deadline) -> list[Mismatch]:
-        return verify(self.owner, self.routes, self.tables, deadline)
+    def verify(self, deadline: Deadline, *, ours: bool = True) -> list[Mismatch]:
+        return verify(self.owner, self.routes, self.tables, deadline, ours=ours)
 
 
 def _fingerprint(properties: object) -> str:

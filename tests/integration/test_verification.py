@@ -356,6 +356,24 @@ def function(shop: Cachao, monkeypatch: pytest.MonkeyPatch) -> Cachao:
     return shop
 
 
+def test_deployment_against_wrong_tables_lists_them_and_succeeds_once_they_are_put_right(
+    function: Cachao,
+) -> None:
+    function.query("DROP TABLE settlements, stripe_events, payment_anomalies")
+    function.query("DROP TABLE settlement_migrations")
+    function.query("ALTER TABLE ticket_orders MODIFY total_amount BIGINT NOT NULL")
+    function.query("CREATE TABLE stripe_events (id INT PRIMARY KEY)")
+
+    with pytest.raises(DatabaseMismatch) as failure:
+        migration_handler.handler({}, AnyContext())
+
+    assert "there is a table stripe_events in this schema that is not" in str(failure.value)
+    assert "column ticket_orders.total_amount: found bigint(20)" in str(failure.value)
+    function.query("ALTER TABLE ticket_orders MODIFY total_amount DECIMAL(10,2) NOT NULL")
+    function.query("RENAME TABLE stripe_events TO the_shops_events")
+    assert migration_handler.handler({}, AnyContext())["applied"]
+
+
 def test_check_returns_what_does_not_fit_and_migrates_nothing(function: Cachao) -> None:
     function.query("DROP TABLE payment_anomalies")
     function.query("ALTER TABLE tickets ENGINE = Aria")
