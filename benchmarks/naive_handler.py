@@ -68,27 +68,27 @@ def settle(connection: Connection[Cursor], event: Json) -> Json:
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT status, ticket_id, quantity, discount_code_id, total_amount, currency "
+                "SELECT status, ticket_id, quantity, discount_code_id, total_amount "
                 "FROM ticket_orders WHERE id = %s FOR UPDATE",
                 (order_id,),
             )
             row = cursor.fetchone()
             if row is None:
                 raise LookupError(f"order {order_id} does not exist")
-            status, ticket_id, quantity, discount_code_id, amount, currency = row
+            status, ticket_id, quantity, discount_code_id, amount = row
             if status != "pending":
                 connection.rollback()
                 return {"outcome": "duplicate"}
-            if (amount, currency) != (session["amount_total"], session["currency"]):
-                raise ValueError(f"order {order_id} costs {amount} {currency}")
+            if amount * 100 != session["amount_total"]:
+                raise ValueError(f"order {order_id} costs {amount}")
             cursor.execute(
                 "UPDATE tickets SET sold_quantity = sold_quantity + %s WHERE id = %s",
                 (quantity, ticket_id),
             )
             cursor.execute(
                 "UPDATE ticket_orders SET status = 'paid', stripe_payment_intent_id = %s, "
-                "paid_at = %s WHERE id = %s",
-                (session["payment_intent"], now, order_id),
+                "email = %s WHERE id = %s",
+                (session["payment_intent"], session["customer_details"]["email"], order_id),
             )
             if discount_code_id is not None:
                 cursor.execute(

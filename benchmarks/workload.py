@@ -63,13 +63,12 @@ class Workload(Shop):
         yield f"INSERT INTO tickets (id) SELECT seq FROM seq_1_to_{HOT_TICKET + SPREAD_TICKETS}"
         yield f"INSERT INTO discount_codes (id) SELECT seq FROM seq_1_to_{DISCOUNT_CODES}"
         yield f"""
-            INSERT INTO ticket_orders (id, ticket_id, discount_code_id, total_amount, currency,
-                                       status, stripe_payment_intent_id, paid_at)
+            INSERT INTO ticket_orders (id, ticket_id, discount_code_id, total_amount, status,
+                                       stripe_payment_intent_id)
             SELECT seq, IF(seq % 2, {HOT_TICKET}, {HOT_TICKET} + 1 + seq % {SPREAD_TICKETS}),
                    IF(seq DIV 2 % {DISCOUNTED_ONE_IN}, NULL, 1 + seq % {DISCOUNT_CODES}),
-                   {AMOUNT}, '{CURRENCY}', IF(seq <= {self.history}, 'paid', 'pending'),
-                   IF(seq <= {self.history}, CONCAT('pi_', MD5(seq)), NULL),
-                   IF(seq <= {self.history}, UTC_TIMESTAMP(6), NULL)
+                   {AMOUNT} / 100, IF(seq <= {self.history}, 'paid', 'pending'),
+                   IF(seq <= {self.history}, CONCAT('pi_', MD5(seq)), NULL)
               FROM seq_1_to_{self.orders}"""
         if not self.history:
             return

@@ -36,6 +36,8 @@ COMES_BACK: Final = (
 
 HINTS: Final = {
     "LedgerUnavailable": "The database did not commit in time. Run this again when it is back.",
+    "StatementRefused": "The database refuses the statement. The reason names the error and the "
+    "table: see 'Settlements stuck in retry' in the runbook. Then run this again.",
     "OrderNotYetKnown": "The order is not in the database yet. Run this again in a few minutes; "
     "if it stays unknown, ask whether the shop writes its orders, and into which database.",
     "SecretUnavailable": "A secret cannot be read, or does not hold what it must. Put it right; "

@@ -82,6 +82,9 @@ def test_migrations_are_applied_and_named(
         "0001_settlements",
         "0002_stripe_events",
         "0003_payment_anomalies",
+        "0004_settlements_ids",
+        "0005_payment_anomalies_resolution",
+        "0006_stripe_events_order",
     ]
     assert empty.value("SELECT COUNT(*) FROM settlements") == 0
 
