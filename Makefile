@@ -35,7 +35,7 @@ cloud: setup ## Leave a local cloud running until Ctrl-C, and print what reaches
 	@$(BIN)/python -m local cloud
 
 .PHONY: send
-send: setup ## Pay ORDER=1 in it, by ROUTE=eventbridge|webhook; AMOUNT=4999 is a wrong amount
+send: setup ## Pay ORDER=1 in it, by ROUTE=eventbridge|webhook; AMOUNT=4500 is a wrong amount
 	@$(BIN)/python -m local send --order "$(ORDER)" --route "$(ROUTE)" $(if $(AMOUNT),--amount "$(AMOUNT)")
 
 ##@ Install

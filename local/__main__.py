@@ -38,7 +38,7 @@ TIMING: Final = Timing(alarm_speed=100.0, async_retry_seconds=0.5)
 """An alarm's five minutes take three seconds; Lambda's first retry comes after half a second."""
 NEXT_STEPS: Final = {
     "make cloud": "the same cloud, left running, with orders to pay",
-    "make send": "pay one of them: ORDER=1 ROUTE=eventbridge|webhook AMOUNT=4999",
+    "make send": "pay one of them: ORDER=1 ROUTE=eventbridge|webhook AMOUNT=4500",
     "README.md": "the construct in ten lines, and how it is deployed",
     "docs/": "deploying, runbook, settings, limits, testing, decisions",
 }
@@ -136,7 +136,7 @@ def stay(console: Console, outputs: Path) -> int:
             console.say(f"kill -USR1 {os.getpid()} stops the database; once more starts it again.")
             console.say(
                 f"Orders {orders[0].id} to {orders[-1].id} wait to be paid: make send "
-                f"ORDER={orders[0].id} [ROUTE=webhook] [AMOUNT=4999]. More: docs/testing.md"
+                f"ORDER={orders[0].id} [ROUTE=webhook] [AMOUNT=4500]. More: docs/testing.md"
             )
             with suppress(Interrupted):  # how it is meant to end
                 threading.Event().wait()

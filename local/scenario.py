@@ -142,8 +142,8 @@ class Scenario:
         self._step("The bank debit has come", "eventbridge", f"settled; {_PAID}", paid)
 
     def _a_wrong_amount(self) -> None:
-        order = self._order("one cent too little")
-        event = self._cloud.stripe.paid(order, amount=4999)
+        order = self._order("five euros too little")
+        event = self._cloud.stripe.paid(order, amount=4500)
 
         def delivered() -> tuple[str, str]:
             actual = self._published(event, order)
@@ -151,7 +151,7 @@ class Scenario:
             return f"{actual}; {kind}", "payment_anomalies: waits for the operator"
 
         self._step(
-            "One cent too little is paid",
+            "Five euros too little are paid",
             "eventbridge",
             f"anomaly; {_UNTOUCHED}; amount_mismatch",
             delivered,

@@ -154,7 +154,7 @@ def test_cloud_that_stays_is_a_rehearsal(tmp_path: Path) -> None:
             f'{sys.executable} -c \'import boto3; print(boto3.client("cloudformation")'
             '.describe_stacks()["Stacks"][-1]["StackName"])\''
         )
-        wrong_amount = starter.send("webhook", "--amount", "4999", order=2)
+        wrong_amount = starter.send("webhook", "--amount", "4500", order=2)
         starter.stop_or_start_database("The database is stopped.")
         during = [starter.send(route, order=3) for route in ("webhook", "eventbridge")]
         waiting = wait_for(

@@ -104,7 +104,7 @@ def test_wrong_amount_is_kept_for_a_person_who_is_told(cloud: LocalCloud, on_cal
     before = cloud.shop.state(order)
     on_call.expect("cachao-payment-anomalies")
 
-    answer = cloud.stripe.post(cloud.stripe.paid(order, amount=4999))
+    answer = cloud.stripe.post(cloud.stripe.paid(order, amount=4500))
 
     assert answer == Answer(status=200, outcome="anomaly")
     [(kind, _)] = cloud.shop.anomalies(order)
