@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import re
 import sys
 from enum import IntEnum
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ _EXAMPLES: Final = """\
 examples:
   stripe-settlement redrive --stack cachao-payments-prod --dry-run   what waits, and why
   stripe-settlement redrive --stack cachao-payments-prod             settle it now
+  stripe-settlement explain --stack cachao-payments-prod 4711        what became of an order
 """
 
 _EXIT_CODES: Final = """\
@@ -44,6 +46,22 @@ A message is deleted only after its function has reported that the event's outco
 settled, duplicate, awaiting payment, ignored or anomaly. Everything else is retained, and the
 summary says why.
 Running it twice, or twice at once, is safe: an order settles once.
+"""
+
+
+_EXPLAIN: Final = """\
+Say what is known of one order, event, checkout session or payment: what the functions logged, what
+waits in the failure queues, and what Stripe says of the checkout. Stripe is asked with the key of
+STRIPE_API_KEY, or that of the stack's own secret. It changes nothing; a message it has looked at is
+visible again at once.
+"""
+
+_EXPLAIN_EXIT_CODES: Final = """\
+exit codes:
+  0    it is settled, or nothing was paid
+  1    it is paid and not settled, or that could not be found out; the last line says what to do
+  2    nothing is known of it, or nothing was begun
+  130  interrupted
 """
 
 
@@ -79,7 +97,28 @@ def parser() -> argparse.ArgumentParser:
     )
     redrive.add_argument("--profile", help="of the AWS configuration files")
     redrive.add_argument("--region", help="of the stack")
+    explain = commands.add_parser(
+        "explain",
+        help="what became of an order, an event, a checkout session or a payment",
+        description=_EXPLAIN,
+        epilog=_EXPLAIN_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    explain.add_argument(
+        "id", type=_id, metavar="ORDER|evt_|cs_|pi_", help="the order's number, or Stripe's id"
+    )
+    explain.add_argument("--stack", required=True, metavar="NAME", help="the stack's name or ARN")
+    explain.add_argument("--profile", help="of the AWS configuration files")
+    explain.add_argument("--region", help="of the stack")
     return top
+
+
+def _id(text: str) -> str:
+    if re.fullmatch(r"[1-9][0-9]{0,18}|(evt|cs|pi)_[A-Za-z0-9_]{1,200}", text):
+        return text
+    raise argparse.ArgumentTypeError(
+        "allowed is an order's number, or an id of Stripe's that begins with evt_, cs_ or pi_"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,10 +133,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{names} missing: pip install 'stripe-settlement[cli]'\n")
         return ExitCode.NOT_BEGUN
 
+    from stripe_settlement_cli.explain import explain
     from stripe_settlement_cli.redrive import redrive
 
+    commands = {"redrive": redrive, "explain": explain}
     try:
-        return redrive(asked)
+        return commands[asked.command](asked)
     except KeyboardInterrupt:  # Before there was anything to finish, or for the second time.
         return ExitCode.INTERRUPTED
 

@@ -13,7 +13,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -73,6 +74,45 @@ def find_api_key(
         key = _secret(secrets(), arn).get("api_key")
         return (key.strip(), base) if isinstance(key, str) else None
     return None
+
+
+class StripeRefusedError(Exception):
+    """Stripe was not asked, or did not say; why, without anything secret or personal."""
+
+
+class StripeUnknownIdError(StripeRefusedError):
+    """Stripe knows no such object, in the key's mode and account."""
+
+
+@contextmanager
+def open_stripe(key: str, base: str | None) -> Iterator[Any]:
+    """Yield Stripe's client; every error of it is raised as one sentence.
+
+    Args:
+        key: the API key.
+        base: the address of Stripe's API; None for Stripe's own.
+
+    Raises:
+        StripeUnknownIdError: there is no such object.
+        StripeRefusedError: the library is missing, or Stripe refused or was not reached.
+    """
+    try:
+        import stripe
+    except ImportError:
+        text = "Stripe's library is missing: pip install 'stripe-settlement[cli]'"
+        raise StripeRefusedError(text) from None
+    addresses: Any = {"api": base} if base else {}
+    try:
+        yield stripe.StripeClient(key, base_addresses=addresses, max_network_retries=2)
+    except stripe.PermissionError:
+        raise StripeRefusedError(f"the API key may not. Set {_NEEDS}.") from None
+    except stripe.AuthenticationError:
+        raise StripeRefusedError(f"Stripe does not know the API key. Set {_NEEDS}.") from None
+    except stripe.StripeError as error:
+        if error.http_status == HTTPStatus.NOT_FOUND:
+            raise StripeUnknownIdError("there is no such object") from None
+        # Its message may quote the request; its class never does.
+        raise StripeRefusedError(f"{type(error).__name__}; see status.stripe.com") from None
 
 
 def find_signing_secret(
@@ -143,24 +183,11 @@ class StripeSide:
                 text = f"Stripe: {what} not looked at, STRIPE_API_KEY is {has[mode]}"
             return Finding(State.UNKNOWN, text, "Set STRIPE_API_KEY to one of the stack's mode.")
         try:
-            import stripe
-        except ImportError:
-            text = f"Stripe: {what} not looked at, Stripe's library is missing"
-            return Finding(State.UNKNOWN, text, "pip install 'stripe-settlement[cli]'")
-        addresses: Any = {"api": self._base} if self._base else {}
-        client = stripe.StripeClient(self._key, base_addresses=addresses, max_network_retries=2)
-        try:
-            return look(client)
-        except stripe.PermissionError:
-            text = f"Stripe: {what} not looked at, the API key may not"
-            return Finding(State.UNKNOWN, text, f"Set {_NEEDS}.")
-        except stripe.AuthenticationError:
-            text = f"Stripe: {what} not looked at, Stripe does not know the API key"
-            return Finding(State.UNKNOWN, text, f"Set {_NEEDS}.")
-        except stripe.StripeError as error:
-            # Its message may quote the request; its class and status never do.
-            text = f"Stripe: {what} not looked at: {type(error).__name__}"
-            return Finding(State.UNKNOWN, text, "Run this again; see status.stripe.com.")
+            with open_stripe(self._key, self._base) as client:
+                return look(client)
+        except StripeRefusedError as error:
+            reason, _, hint = str(error).partition(". ")
+            return Finding(State.UNKNOWN, f"Stripe: {what} not looked at, {reason}", hint)
 
     def _destination(self, client: Any) -> Finding:
         source = self._expected.event_source

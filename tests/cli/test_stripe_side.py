@@ -51,8 +51,7 @@ class AtStripe:
                 },
             }
         )
-        arn = self.destination.amazon_eventbridge.aws_event_source_arn
-        self.source = arn.partition("event-source/")[2]
+        self.source = f"aws.partner/stripe.com/{self.destination.id}"
         events.associate(self.source)
         self.endpoint = self.client.v1.webhook_endpoints.create(
             {"url": f"{API}/webhooks/stripe", "enabled_events": ["*"]}
