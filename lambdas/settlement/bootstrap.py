@@ -19,8 +19,15 @@ from settlement.adapters.database import (
 )
 from settlement.adapters.ledger import MariaDBLedger
 from settlement.adapters.telemetry import Telemetry, report_failed
-from settlement.configuration import read_configuration, read_webhook_settings
+from settlement.configuration import (
+    read_configuration,
+    read_database_settings,
+    read_reconciliation_settings,
+    read_webhook_settings,
+)
 from settlement.domain.clock import Deadline, utc_now
+from settlement.domain.outcomes import Route
+from settlement.domain.reconciliation import reconcile
 from settlement.domain.service import Delivery, Parts, handle_stripe_event
 from settlement.errors import UnexpectedFailure
 
@@ -28,10 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from settlement.adapters.database import Credentials
+    from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
     from settlement.adapters.signatures import SignatureVerifier, SigningSecrets
+    from settlement.adapters.stripe_api import StripeApi
     from settlement.configuration import DatabaseSettings, WebhookSettings
     from settlement.domain.clock import LambdaContext
-    from settlement.domain.outcomes import Result, Route
+    from settlement.domain.outcomes import Result
+    from settlement.domain.reconciliation import Limits, Run
 
     Opener = Callable[[Deadline], object]
 
@@ -102,6 +112,48 @@ def webhook() -> tuple[WebhookSettings, SignatureVerifier]:
 
         secrets = SecretsManagerSecret(settings.secret_arn or "", signing_secrets_of)
     return settings, SignatureVerifier(secrets, tolerance=settings.tolerance)
+
+
+def reconcile_now(context: LambdaContext) -> Run:
+    """Settle what neither route has brought, as far as the time allows, and report it.
+
+    Raises:
+        RetryableError: the run could not begin, or not record how far it came.
+    """
+    limits, stripe, ledger = reconciliation()
+    run = reconcile(
+        stripe,
+        ledger,
+        lambda event: deliver(lambda _: event, route=Route.RECONCILIATION, context=context),
+        limits=limits,
+        now=utc_now(),
+        deadline=Deadline.of_invocation(context),
+    )
+    telemetry().report_reconciliation(run, now=utc_now(), context=context)
+    return run
+
+
+@cache
+def reconciliation() -> tuple[Limits, StripeApi, MariaDBReconciliationLedger]:
+    """Build what reconciliation needs besides, once; a failure is not kept.
+
+    Raises:
+        ConfigurationError: naming each setting that is wrong.
+    """
+    # Not at the top: they load Stripe's library, and what calls it.
+    from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
+    from settlement.adapters.secrets import SecretsManagerSecret
+    from settlement.adapters.stripe_api import StripeApi, api_key_of
+
+    settings = read_reconciliation_settings(os.environ)
+    secret = SecretsManagerSecret(settings.api_key_secret_arn, api_key_of)
+    stripe = StripeApi(secret, livemode=settings.livemode, account=settings.account)
+    database = open_database(read_database_settings(os.environ))
+    return (
+        settings.limits,
+        stripe,
+        MariaDBReconciliationLedger(database, livemode=settings.livemode),
+    )
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from settlement.domain.order_tables import OrderTables
 from settlement.domain.payments import Rules
+from settlement.domain.reconciliation import Limits
 from settlement.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,6 +51,18 @@ class WebhookSettings:
     tolerance: timedelta
     """How far a signature's timestamp may lie from now, in either direction."""
     max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationSettings:
+    """What reconciliation needs beyond the ledger."""
+
+    livemode: bool
+    account: str | None
+    """The connected account whose events are listed; ``None``: the key's own."""
+    api_key_secret_arn: str
+    """The secret is JSON with ``api_key``."""
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +140,31 @@ def read_webhook_settings(environ: Mapping[str, str]) -> WebhookSettings:
         secret_arn=secret_arn,
         tolerance=timedelta(seconds=read.integer("SIGNATURE_TOLERANCE_SECONDS", 300, 1, 3600)),
         max_body_bytes=read.integer("WEBHOOK_MAX_BODY_BYTES", 512 * 1024, 1, 6 * 1024 * 1024),
+    )
+    read.raise_problems()
+    return settings
+
+
+def read_reconciliation_settings(environ: Mapping[str, str]) -> ReconciliationSettings:
+    """Read the settings of reconciliation.
+
+    Raises:
+        ConfigurationError: naming each setting that is missing or malformed.
+    """
+    read = _Reader(environ)
+    livemode = read.choice("STRIPE_LIVEMODE", "", ("", "true", "false"))
+    if livemode == "":
+        read.problem("STRIPE_LIVEMODE is missing")
+    default = Limits()
+    settings = ReconciliationSettings(
+        livemode=livemode == "true",
+        account=read.text("STRIPE_ACCOUNT"),
+        api_key_secret_arn=read.text("STRIPE_API_KEY_SECRET_ARN", required=True) or "",
+        limits=Limits(
+            young_after=read.seconds("RECONCILIATION_YOUNG_AFTER_SECONDS", default.young_after),
+            overlap=read.seconds("RECONCILIATION_OVERLAP_SECONDS", default.overlap),
+            look_back=read.seconds("RECONCILIATION_LOOK_BACK_SECONDS", default.look_back),
+        ),
     )
     read.raise_problems()
     return settings
@@ -235,6 +273,12 @@ class _Reader:
             self.problem(f"{name} must be a whole number from {least} to {most}")
             return default
         return int(value)
+
+    def seconds(self, name: str, default: timedelta) -> timedelta:
+        """Up to 30 days, which is how long Stripe keeps events."""
+        return timedelta(
+            seconds=self.integer(name, int(default.total_seconds()), 0, 30 * 24 * 3600)
+        )
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = (self.text(name) or default).lower()

@@ -8,6 +8,7 @@
     │   ├── SecretUnavailable       Secrets Manager did not give a usable secret
     │   ├── LedgerUnavailable       the database could not commit the outcome in time
     │   │   └── StatementRefused      it gave an error that running the statement again now repeats
+    │   ├── StripeUnavailable       Stripe's API gave nothing usable in time, or refused the key
     │   ├── OrderNotYetKnown        the order is younger in the database than its payment
     │   └── UnexpectedFailure       a defect: the frames are logged, the values are not
     └── RejectedDelivery          no later delivery of these bytes helps: 400 / raise
@@ -59,6 +60,10 @@ class StatementRefused(LedgerUnavailable):
         self.number = number
         self.where = where
         self.lasts = lasts
+
+
+class StripeUnavailable(RetryableError):
+    """Stripe's API did not return what was asked for; asking again later may help."""
 
 
 class OrderNotYetKnown(RetryableError):

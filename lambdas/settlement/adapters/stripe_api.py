@@ -7,19 +7,33 @@ a second HTTP client beside the runtime's (stripe_settlement/bundling/build_asse
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 import time
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Final
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from stripe import APIConnectionError, StripeClient, StripeError, UrllibClient
+from stripe import (
+    APIConnectionError,
+    AuthenticationError,
+    StripeClient,
+    StripeError,
+    UrllibClient,
+)
 
-from settlement.errors import ConfigurationError
+from settlement.domain.payments import HANDLED_TYPES
+from settlement.domain.reconciliation import Page, event_of
+from settlement.errors import ConfigurationError, StripeUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from settlement.adapters.secrets import Secret
+    from settlement.domain.clock import Deadline
+    from settlement.domain.reconciliation import Window
 
 TIMEOUT_SECONDS: Final = 20.0
 """For a connection and for each read. Stripe's own default is 80 s."""
@@ -30,16 +44,28 @@ RETRIES: Final = 2
 RATE_LIMIT_PAUSES: Final = (1.0, 2.0, 4.0)
 """Seconds before a request that Stripe answered with 429 is sent again; the library does not."""
 
+MIN_USEFUL_SECONDS: Final = 0.1
+"""Nothing is sent with less than this left: it could not answer."""
+
+BACKOFF_SECONDS: Final = 0.5
+MAX_BACKOFF_SECONDS: Final = 8.0
+"""Between attempts of what settles, unless Stripe says when; doubling, with jitter."""
+
+PAGE_SIZE: Final = 100
+"""Stripe's largest."""
+
 _MODES: Final = {"sk_live": True, "rk_live": True, "sk_test": False, "rk_test": False}
 _SECRET: Final = re.compile(r"\b(?:[rs]k_(?:live|test)|whsec)_[\w*./+=-]+")
 
 
-def open_stripe(api_key: str, *, livemode: bool) -> StripeClient:
+def open_stripe(api_key: str, *, livemode: bool, deadline: Deadline | None = None) -> StripeClient:
     """Return a client that has connected to nothing yet.
 
     Args:
         api_key: a secret or a restricted key.
         livemode: the mode the key must be of.
+        deadline: of all its requests, each of which is then sent once; who settles tries again by
+            the time that is left.
 
     Raises:
         ConfigurationError: the key is of the other mode, or no secret key at all.
@@ -57,10 +83,109 @@ def open_stripe(api_key: str, *, livemode: bool) -> StripeClient:
         )
     return StripeClient(
         api_key,
-        http_client=_Urllib(),
-        max_network_retries=RETRIES,
+        http_client=_Urllib(deadline),
+        max_network_retries=RETRIES if deadline is None else 0,
         base_addresses={"api": base} if (base := os.environ.get("STRIPE_API_BASE")) else {},
     )
+
+
+def api_key_of(secret: Mapping[str, Any]) -> str:
+    """Return the key that a secret holds.
+
+    Raises:
+        ConfigurationError: it holds none.
+    """
+    api_key = secret.get("api_key")
+    if not isinstance(api_key, str):
+        raise ConfigurationError("the key 'api_key' must hold a secret or restricted key of Stripe")
+    return api_key.strip()
+
+
+class StripeApi:
+    """What the functions ask of Stripe while they settle: the domain's ``StripeEvents``."""
+
+    def __init__(
+        self,
+        api_key: Secret[str],
+        *,
+        livemode: bool,
+        account: str | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """
+        Args:
+            api_key: read when something is asked, so that a rotated one is used.
+            livemode: the mode the key must be of.
+            account: a connected account to ask for; None: the key's own.
+            sleep: pauses between attempts.
+        """
+        self._api_key = api_key
+        self._livemode = livemode
+        self._account = account
+        self._sleep = sleep
+
+    def list_events(self, window: Window, after: str | None, deadline: Deadline) -> Page:
+        """See :meth:`settlement.domain.reconciliation.StripeEvents.list_events`."""
+        parameters: dict[str, Any] = {
+            "types": sorted(HANDLED_TYPES),
+            "created": {
+                "gte": int(window.since.timestamp()),
+                "lte": int(window.until.timestamp()),
+            },
+            "limit": PAGE_SIZE,
+        }
+        if after is not None:
+            parameters["starting_after"] = after
+        answer = self._ask(
+            lambda stripe: stripe.v1.events.list(cast("Any", parameters), self._options()), deadline
+        )
+        return Page([event_of(self._owned(each)) for each in answer["data"]], answer["has_more"])
+
+    def _options(self) -> Any:
+        return {} if self._account is None else {"stripe_account": self._account}
+
+    def _owned(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Say whose event it is, which Stripe leaves out where it was asked for that account's."""
+        return event if self._account is None else {**event, "account": self._account}
+
+    def _ask(self, request: Callable[[StripeClient], Any], deadline: Deadline) -> Any:
+        """Return the plain JSON of an answer; try again as long as that may help and time is left.
+
+        Raises:
+            StripeUnavailable: no answer in time, or a refusal.
+            ConfigurationError: the key is of the other mode.
+            SecretUnavailable: the key could not be read.
+        """
+        api_key = self._api_key.read(deadline)
+        refused = False
+        for attempt in count():
+            if deadline.remaining() < MIN_USEFUL_SECONDS:
+                raise StripeUnavailable("no time was left to ask Stripe")
+            client = open_stripe(api_key, livemode=self._livemode, deadline=deadline)
+            try:
+                return request(client).last_response.data
+            except AuthenticationError as error:
+                renewed = None if refused else self._api_key.read_again(deadline)
+                if renewed is None:
+                    raise StripeUnavailable(describe(error)) from None
+                api_key, refused = renewed, True
+            except StripeError as error:
+                pause = _pause(error, attempt)
+                if pause is None or deadline.remaining() - pause < MIN_USEFUL_SECONDS:
+                    raise StripeUnavailable(describe(error)) from None
+                self._sleep(pause)
+        raise AssertionError("unreachable")
+
+
+def _pause(error: StripeError, attempt: int) -> float | None:
+    """Return the seconds before another attempt; None where it would end alike."""
+    status = error.http_status
+    if status is not None and status != HTTPStatus.TOO_MANY_REQUESTS and status < 500:
+        return None
+    wanted = (error.headers or {}).get("retry-after", "")
+    bound = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * float(2 ** min(attempt, 10)))
+    pause = random.uniform(bound / 2, bound)  # noqa: S311 - jitter
+    return max(pause, float(wanted)) if wanted.isascii() and wanted.isdecimal() else pause
 
 
 def is_missing(error: StripeError) -> bool:
@@ -79,6 +204,10 @@ def describe(error: BaseException) -> str | None:
 class _Urllib(UrllibClient):
     """The library's client over urllib, with the timeout and the retries it lacks."""
 
+    def __init__(self, deadline: Deadline | None) -> None:
+        super().__init__()
+        self._deadline = deadline
+
     def request(
         self,
         method: str,
@@ -93,7 +222,8 @@ class _Urllib(UrllibClient):
         Raises:
             APIConnectionError: there was no answer; the library sends the request again.
         """
-        for pause in (*RATE_LIMIT_PAUSES, None):
+        pauses = RATE_LIMIT_PAUSES if self._deadline is None else ()
+        for pause in (*pauses, None):
             answer = self._request_once(method, url, headers or {}, post_data)
             if answer[1] != HTTPStatus.TOO_MANY_REQUESTS or pause is None:
                 break
@@ -103,7 +233,10 @@ class _Urllib(UrllibClient):
     def _request_once(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any
     ) -> tuple[str, int, Mapping[str, str]]:
-        socket.setdefaulttimeout(TIMEOUT_SECONDS)  # urllib's own is to wait for ever
+        seconds = TIMEOUT_SECONDS
+        if self._deadline is not None:
+            seconds = min(seconds, max(self._deadline.remaining(), MIN_USEFUL_SECONDS))
+        socket.setdefaulttimeout(seconds)  # urllib's own is to wait for ever
         try:
             return super().request(method, url, headers, post_data)
         except (APIConnectionError, HTTPException, OSError) as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from settlement.domain.clock import LambdaContext
     from settlement.domain.outcomes import AnomalyKind, Result, Route
+    from settlement.domain.reconciliation import Run
     from settlement.errors import UnexpectedFailure
 
 DEFAULT_NAMESPACE = "StripeSettlement"
@@ -93,6 +94,32 @@ class Telemetry:
             self._log(result, route=route, duration_ms=duration_ms, context=context)
         finally:
             self._metrics.clear_metrics()
+
+    def report_reconciliation(self, run: Run, *, now: datetime, context: LambdaContext) -> None:
+        """Log a run and flush its metrics; zeros too, which say that it ran."""
+        try:
+            lag = run.lag(now).total_seconds()
+            self._metrics.add_metric("Reconciled", MetricUnit.Count, run.settled)
+            self._metrics.add_metric("ReconciliationLag", MetricUnit.Seconds, lag)
+            self._metrics.flush_metrics()
+        finally:
+            self._metrics.clear_metrics()
+        log = self.logger.error if run.error else self.logger.info
+        log(
+            "reconciliation run",
+            extra={
+                "listed": run.listed,
+                "handled": run.handled,
+                "settled": run.settled,
+                "failed": run.failed,
+                "caught_up": run.caught_up,
+                "watermark": run.progress.watermark.isoformat(),
+                "lag_seconds": round(lag),
+                "reason": str(run.error) if run.error else None,
+                "error": type(run.error).__name__ if run.error else None,
+                "function_request_id": getattr(context, "aws_request_id", None),
+            },
+        )
 
     def _log(
         self, result: Result, *, route: Route, duration_ms: float, context: LambdaContext

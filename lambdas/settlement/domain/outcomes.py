@@ -19,6 +19,8 @@ class Route(StrEnum):
 
     EVENTBRIDGE = "eventbridge"
     WEBHOOK = "webhook"
+    RECONCILIATION = "reconciliation"
+    """Neither route brought it; Stripe's list of events did."""
 
 
 class Outcome(StrEnum):
