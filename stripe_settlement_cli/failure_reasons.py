@@ -38,6 +38,8 @@ HINTS: Final = {
     "LedgerUnavailable": "The database did not commit in time. Run this again when it is back.",
     "StatementRefused": "The database refuses the statement. The reason names the error and the "
     "table: see 'Settlements stuck in retry' in the runbook. Then run this again.",
+    "StripeUnavailable": "Stripe's API did not return what was asked for. The reason says what it "
+    "returned; a 401 or 403 is the API key's. Then run this again.",
     "OrderNotYetKnown": "The order is not in the database yet. Run this again in a few minutes; "
     "if it stays unknown, ask whether the shop writes its orders, and into which database.",
     "SecretUnavailable": "A secret cannot be read, or does not hold what it must. Put it right; "

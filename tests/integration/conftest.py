@@ -7,11 +7,15 @@ import pytest
 
 from local.servers.mariadb import MariaDBServer
 from tests.support.cachao import Cachao
+from tests.support.stripe_server import partner_events, stripe_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from settlement.adapters.database import Database
+
+
+__all__ = ["partner_events", "stripe_server"]
 
 
 @pytest.fixture(scope="session")

@@ -230,6 +230,7 @@ def test_everything_that_does_not_fit_is_listed_at_once(shop: Cachao) -> None:
         "table discount_codes",
         "table stripe_events",
         "table payment_anomalies",
+        "table reconciliation",
     ]
 
 
@@ -261,7 +262,8 @@ def test_privilege_on_single_columns_is_enough_and_a_missing_one_is_named(shop: 
     shop.query(f"REVOKE SELECT, INSERT, UPDATE ON {shop.name}.* FROM {user}")
     for table in ("tickets", "discount_codes", "settlements", "stripe_events"):
         shop.query(f"GRANT SELECT, INSERT, UPDATE ON {table} TO {user}")
-    shop.query(f"GRANT SELECT, INSERT, UPDATE ON payment_anomalies TO {user}")
+    for table in ("payment_anomalies", "reconciliation"):
+        shop.query(f"GRANT SELECT, INSERT, UPDATE ON {table} TO {user}")
     columns = "status, stripe_payment_intent_id, stripe_checkout_session_id"
     shop.query(f"GRANT SELECT, UPDATE ({columns}) ON ticket_orders TO {user}")
 

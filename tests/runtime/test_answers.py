@@ -85,6 +85,7 @@ def test_migrations_are_applied_and_named(
         "0004_settlements_ids",
         "0005_payment_anomalies_resolution",
         "0006_stripe_events_order",
+        "0007_reconciliation",
     ]
     assert empty.value("SELECT COUNT(*) FROM settlements") == 0
 

@@ -43,7 +43,8 @@ def test_every_id_of_stripes_is_compared_byte_by_byte(migration: Migration) -> N
     columns = re.findall(
         r"\b(\w*(?:intent_id|session_id|event_id))\s+(VARCHAR[^,]*)", migration.statement
     )
-    assert columns or not migration.statement.startswith("CREATE")
+    holds_none = migration.name == "reconciliation"
+    assert columns or holds_none or not migration.statement.startswith("CREATE")
     for name, definition in columns:
         assert "VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin" in definition, name
 
@@ -59,6 +60,7 @@ def test_once_released_a_migration_is_never_changed() -> None:
             "b1dfadac8712a61456199fc079e8d79163755852b498194587b253849d6c26d6"
         ),
         "stripe_events_order": "9cd6a493a4677a28248fa6ddd6464982e37889a56a00212fcf245428a786a788",
+        "reconciliation": "ebb991257e647dfec80080e090c0b6a79562ade702df3ce6fc3d955b6de76b00",
     }
 
 

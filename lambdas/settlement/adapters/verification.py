@@ -40,8 +40,9 @@ _OURS: Mapping[str, Sequence[Sequence[str]]] = {
     "settlements": [["order_id"], ["payment_intent_id"], ["session_id"]],
     "stripe_events": [["event_id"]],
     "payment_anomalies": [["kind", "session_id"]],
+    "reconciliation": [["mode"]],
 }
-"""Our tables, and the unique keys without which an order could be settled twice."""
+"""Our tables, and the unique keys without which an order could be settled twice, or never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -453,6 +454,7 @@ def _attempts(tables: OrderTables) -> Iterator[_Attempt]:
         yield from _updates(codes.table, codes.used_count)
     yield from _updates("stripe_events", "outcome")
     yield from _updates("payment_anomalies", "resolved_at")
+    yield from _updates("reconciliation", "watermark")
     for table in _OURS:
         yield _Attempt(table, "SELECT", "rows", f"SELECT * FROM `{table}` WHERE FALSE")  # noqa: S608
         insert = f"INSERT INTO `{table}` SELECT * FROM `{table}` WHERE FALSE"  # noqa: S608
