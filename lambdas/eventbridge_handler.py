@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from settlement.adapters.envelopes import open_eventbridge_envelope
-from settlement.bootstrap import deliver
+from settlement.bootstrap import deliver, event_sources
 from settlement.domain.outcomes import Route
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def handler(event: object, context: LambdaContext) -> dict[str, str | None]:
         SettlementError: the outcome is not committed; Lambda delivers the event again.
     """
     result = deliver(
-        lambda _deadline: open_eventbridge_envelope(event),
+        lambda _deadline: open_eventbridge_envelope(event, event_sources()),
         route=Route.EVENTBRIDGE,
         context=context,
     )

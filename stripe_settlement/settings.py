@@ -398,6 +398,10 @@ class SettlementSettings(Checked):
     stripe_account: str | None = None
     """Connected account (`acct_…`) whose events alone are settled; None settles the platform's."""
 
+    metadata_filter: tuple[str, str] | None = None
+    """Key and value that a checkout's metadata must hold to be settled here; others are ignored.
+    For two shops on one Stripe account, whose orders have the same numbers. None: all are ours."""
+
     order_grace: Duration = Duration.seconds(120)  # noqa: RUF009 - immutable
     """How long a paid order may be unknown before that is an anomaly: Stripe can be faster than a
     database replica."""
@@ -458,6 +462,14 @@ class SettlementSettings(Checked):
                 allowed="up to 256 letters, digits, blanks and _ . : / = + - @",
             )
         self._check_alarms()
+        for part in self.metadata_filter or ():
+            # Stripe's limits for metadata: 40 characters of a key, 500 of a value.
+            require_match(
+                "metadata_filter",
+                part,
+                r"[A-Za-z0-9_.:/+@-]{1,40}",
+                allowed="a key and a value of 1 to 40 letters, digits and _ . : / + @ -",
+            )
         require_match(
             "stripe_account",
             self.stripe_account,

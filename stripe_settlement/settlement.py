@@ -179,6 +179,8 @@ class StripeSettlement(Construct):
         """Stripe's side of the preferred route; None if it is not this stack's."""
         if self.event_destination is not None:
             event_source_name = self.event_destination.event_source_name
+        if event_source_name is not None:
+            self.event_function.function.add_environment("STRIPE_EVENT_SOURCE", event_source_name)
         self.event_route: Final = EventRoute(
             self,
             "EventRoute",

@@ -22,6 +22,7 @@ from settlement.adapters.telemetry import Telemetry, report_failed
 from settlement.configuration import (
     read_configuration,
     read_database_settings,
+    read_event_sources,
     read_reconciliation_settings,
     read_webhook_settings,
 )
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
     from settlement.adapters.signatures import SignatureVerifier, SigningSecrets
     from settlement.adapters.stripe_api import StripeApi
-    from settlement.configuration import DatabaseSettings, WebhookSettings
+    from settlement.configuration import DatabaseSettings, EventSources, WebhookSettings
     from settlement.domain.clock import LambdaContext
     from settlement.domain.outcomes import Result
     from settlement.domain.reconciliation import Limits, Run
@@ -154,6 +155,12 @@ def reconciliation() -> tuple[Limits, StripeApi, MariaDBReconciliationLedger]:
         stripe,
         MariaDBReconciliationLedger(database, livemode=settings.livemode),
     )
+
+
+@cache
+def event_sources() -> EventSources:
+    """Return whose EventBridge events are settled."""
+    return read_event_sources(os.environ)
 
 
 @cache

@@ -66,6 +66,18 @@ class ReconciliationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventSources:
+    """Whose EventBridge events are settled."""
+
+    partner_source: str | None
+    """The partner event source whose events alone are settled; ``None``: any of Stripe's."""
+    forwarders: bool
+    """Whether a forwarder of the shop's own (``stripe.com``) is believed: anybody in the account
+    may put such an event on a bus, so not where money is real.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """What every route needs."""
 
@@ -87,6 +99,13 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
     )
     read.raise_problems()
     return configuration
+
+
+def read_event_sources(environ: Mapping[str, str]) -> EventSources:
+    """Read whose EventBridge events are settled. Nothing here can be wrong."""
+    read = _Reader(environ)
+    live = (read.text("STRIPE_LIVEMODE") or "").lower() == "true"
+    return EventSources(partner_source=read.text("STRIPE_EVENT_SOURCE"), forwarders=not live)
 
 
 def read_order_tables(environ: Mapping[str, str]) -> OrderTables:

@@ -117,6 +117,8 @@ class SettlementFunctions:
         }
         if self.settings.stripe_account is not None:
             environment["STRIPE_ACCOUNT"] = self.settings.stripe_account
+        if self.settings.metadata_filter is not None:
+            environment["STRIPE_METADATA_FILTER"] = "=".join(self.settings.metadata_filter)
         return environment
 
 

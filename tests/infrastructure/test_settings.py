@@ -45,6 +45,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (MigrationSettings, {"timeout": Duration.minutes(15)}, "timeout is 900 seconds"),
     (SettlementSettings, {"resource_prefix": "cachao_"}, "letters, digits and hyphens"),
     (SettlementSettings, {"stripe_account": "sk_live_1"}, "acct_"),
+    (SettlementSettings, {"metadata_filter": ("shop", "a=b")}, "a key and a value of 1 to 40"),
     (SettlementSettings, {"metrics_namespace": "AWS/Stripe"}, "does not begin with AWS/"),
     (SettlementSettings, {"order_grace": Duration.days(2)}, "order_grace is 172800 seconds"),
     (SettlementSettings, {"service_name": "Café"}, "service_name is 'Café'; .* ASCII letters"),

@@ -125,6 +125,7 @@ def test_the_webhook_function_times_out_before_api_gateway_does(stack: Stack) ->
 def test_the_functions_follow_the_settings_of_account_grace_and_tolerance(stack: Stack) -> None:
     settings = SettlementSettings(
         stripe_account="acct_1",
+        metadata_filter=("shop", "cachao"),
         order_grace=Duration.minutes(5),
         webhook=WebhookSettings(signature_tolerance=Duration.minutes(10)),
     )
@@ -132,6 +133,7 @@ def test_the_functions_follow_the_settings_of_account_grace_and_tolerance(stack:
 
     found = variables(template_of(stack), "StripePaymentFunction")
     assert found["STRIPE_ACCOUNT"] == "acct_1"
+    assert found["STRIPE_METADATA_FILTER"] == "shop=cachao"
     assert found["ORDER_GRACE_SECONDS"] == "300"
     assert found["SIGNATURE_TOLERANCE_SECONDS"] == "600"
 
@@ -143,6 +145,13 @@ def test_the_functions_get_the_defaults_of_grace_and_tolerance(stack: Stack) -> 
     assert "STRIPE_ACCOUNT" not in found
     assert found["ORDER_GRACE_SECONDS"] == "120"
     assert found["SIGNATURE_TOLERANCE_SECONDS"] == "300"
+
+
+def test_the_event_function_settles_the_events_of_its_source_alone(stack: Stack) -> None:
+    settle(stack, event_source_name="aws.partner/stripe.com/ed_1")
+
+    found = variables(template_of(stack), "StripeEventBridgeHandler")
+    assert found["STRIPE_EVENT_SOURCE"] == "aws.partner/stripe.com/ed_1"
 
 
 def test_cloudformation_names_everything_without_a_prefix(stack: Stack) -> None:

@@ -31,7 +31,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
             monkeypatch.delenv(name)
     service = any_id("service")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", service)
-    caches = (bootstrap.parts, bootstrap.telemetry, bootstrap.webhook)
+    caches = (bootstrap.parts, bootstrap.telemetry, bootstrap.webhook, bootstrap.event_sources)
     for cache in caches:
         cache.cache_clear()
     yield Process(service)

@@ -11,6 +11,7 @@ import pytest
 
 from settlement.adapters.envelopes import open_eventbridge_envelope, open_webhook_request
 from settlement.adapters.signatures import FixedSigningSecrets, SignatureVerifier
+from settlement.configuration import EventSources, read_event_sources
 from settlement.domain.payments import read_event
 from settlement.errors import DeliveryTooLarge, RejectedDelivery
 from tests.support.events import (
@@ -58,14 +59,33 @@ class Unasked(SignatureVerifier):
         raise AssertionError("the body was given to the verifier")
 
 
+ANY = EventSources(partner_source=None, forwarders=True)
+
+
+def test_a_configured_source_is_the_only_one() -> None:
+    sources = EventSources(partner_source=PARTNER_SOURCE, forwarders=False)
+    envelope = eventbridge_envelope(EVENT, source=PARTNER_SOURCE)
+    assert open_eventbridge_envelope(envelope, sources) == EVENT
+    for other in (FORWARDER_SOURCE, f"{PARTNER_SOURCE}2", "aws.partner/stripe.com/ed_other"):
+        with pytest.raises(RejectedDelivery, match=f"source is not {PARTNER_SOURCE}$"):
+            open_eventbridge_envelope({**envelope, "source": other}, sources)
+
+
+def test_no_forwarder_is_believed_where_money_is_real() -> None:
+    sources = read_event_sources({"STRIPE_LIVEMODE": "true"})
+    with pytest.raises(RejectedDelivery, match=r"source is not aws\.partner/stripe\.com/…$"):
+        open_eventbridge_envelope(eventbridge_envelope(EVENT, source=FORWARDER_SOURCE), sources)
+    assert open_eventbridge_envelope(eventbridge_envelope(EVENT), sources) == EVENT
+
+
 class TestEventBridge:
     @pytest.mark.parametrize("name", ["eventbridge_partner", "eventbridge_forwarder"])
     def test_the_detail_is_the_stripe_event(self, name: str) -> None:
-        assert open_eventbridge_envelope(load(name)) == EVENT
+        assert open_eventbridge_envelope(load(name), ANY) == EVENT
 
     @pytest.mark.parametrize("source", [FORWARDER_SOURCE, PARTNER_SOURCE])
     def test_both_sources_of_stripes_are_accepted(self, source: str) -> None:
-        assert open_eventbridge_envelope(eventbridge_envelope(EVENT, source=source)) == EVENT
+        assert open_eventbridge_envelope(eventbridge_envelope(EVENT, source=source), ANY) == EVENT
 
     @pytest.mark.parametrize(
         "source",
@@ -85,16 +105,16 @@ class TestEventBridge:
     )
     def test_any_other_source_is_rejected(self, source: Any) -> None:
         with pytest.raises(RejectedDelivery, match="source"):
-            open_eventbridge_envelope({**load("eventbridge_partner"), "source": source})
+            open_eventbridge_envelope({**load("eventbridge_partner"), "source": source}, ANY)
 
     @pytest.mark.parametrize("envelope", [None, [], "event", {}, EVENT, {"source": "stripe.com"}])
     def test_what_is_no_envelope_is_rejected(self, envelope: object) -> None:
         with pytest.raises(RejectedDelivery, match="expected an EventBridge event"):
-            open_eventbridge_envelope(envelope)
+            open_eventbridge_envelope(envelope, ANY)
 
     def test_a_webhook_request_is_no_envelope(self) -> None:
         with pytest.raises(RejectedDelivery):
-            open_eventbridge_envelope(signed(EVENT))
+            open_eventbridge_envelope(signed(EVENT), ANY)
 
 
 class TestWebhook:

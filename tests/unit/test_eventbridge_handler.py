@@ -117,7 +117,7 @@ def test_a_defect_raises_without_its_message(receive: Any, settle_with: SettleWi
 def test_a_defect_in_reading_the_envelope_raises_without_its_message(
     receive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventbridge_handler, "open_eventbridge_envelope", {}.__getitem__)
+    monkeypatch.setattr(eventbridge_handler, "open_eventbridge_envelope", {}.get)
     with pytest.raises(UnexpectedFailure, match=r"^TypeError at eventbridge_handler.py:"):
         receive(load("eventbridge_partner"))
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from settlement.adapters.signatures import SignatureVerifier
+    from settlement.configuration import EventSources
     from settlement.domain.clock import Deadline
 
 STRIPE_FORWARDER_SOURCE = "stripe.com"
@@ -20,26 +21,36 @@ STRIPE_PARTNER_SOURCE_PREFIX = "aws.partner/stripe.com/"
 """EventBridge lets nobody but Stripe send with it ("Send events to Amazon EventBridge", Stripe)."""
 
 
-def open_eventbridge_envelope(envelope: object) -> object:
+def open_eventbridge_envelope(envelope: object, sources: EventSources) -> object:
     """Take the Stripe event out of an EventBridge event.
 
     EventBridge alone may invoke the function, and the rule's pattern has matched; the source is
     checked again because a test invocation or a redrive bypasses the rule.
 
+    Args:
+        envelope: What the function was invoked with.
+        sources: Whose events are settled.
+
     Raises:
-        RejectedDelivery: it is no EventBridge event of Stripe's.
+        RejectedDelivery: it is no EventBridge event of Stripe's, or of another source.
     """
     if not isinstance(envelope, dict) or "detail" not in envelope:
         raise RejectedDelivery("expected an EventBridge event with a detail")
     source = envelope.get("source")
-    if not isinstance(source, str) or not (
-        source == STRIPE_FORWARDER_SOURCE or source.startswith(STRIPE_PARTNER_SOURCE_PREFIX)
-    ):
-        raise RejectedDelivery(
-            f"the EventBridge event's source is not {STRIPE_FORWARDER_SOURCE} "
-            f"and does not begin with {STRIPE_PARTNER_SOURCE_PREFIX}"
-        )
+    if not isinstance(source, str) or not _is_accepted(source, sources):
+        allowed = sources.partner_source or f"{STRIPE_PARTNER_SOURCE_PREFIX}…"
+        if sources.forwarders and not sources.partner_source:
+            allowed += f" or {STRIPE_FORWARDER_SOURCE}"
+        raise RejectedDelivery(f"the EventBridge event's source is not {allowed}")
     return envelope["detail"]
+
+
+def _is_accepted(source: str, sources: EventSources) -> bool:
+    if sources.partner_source:
+        return source == sources.partner_source
+    if source == STRIPE_FORWARDER_SOURCE:
+        return sources.forwarders
+    return source.startswith(STRIPE_PARTNER_SOURCE_PREFIX)
 
 
 def open_webhook_request(
