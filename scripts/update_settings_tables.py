@@ -25,6 +25,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "WebhookSettings",
         "QueueSettings",
         "StripeAccountSettings",
+        "ReconciliationSettings",
         "MigrationSettings",
         "LogSettings",
     ),

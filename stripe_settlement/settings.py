@@ -373,6 +373,45 @@ class StripeAccountSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReconciliationSettings(Checked):
+    """The scheduled function that settles what neither route has brought.
+
+    Raises:
+        ValueError: EventBridge would reject a value, or events would be missed.
+    """
+
+    interval: Duration = Duration.minutes(15)  # noqa: RUF009
+    """Time between two runs, in whole minutes. How late a payment settles that both routes missed;
+    a run without anything to settle costs one request to Stripe."""
+
+    young_after: Duration = Duration.minutes(10)  # noqa: RUF009
+    """Events younger than this are left to the routes, whose retries take a few minutes. Not
+    shorter, or the alarm would fire for events that were about to settle."""
+
+    overlap: Duration = Duration.minutes(5)  # noqa: RUF009
+    """How much is listed again before the watermark, for events that Stripe's list shows late."""
+
+    look_back: Duration = Duration.days(3)  # noqa: RUF009
+    """How far back the first run looks: as long as Stripe itself retries the webhook in live mode.
+    Stripe keeps events for 30 days."""
+
+    timeout: Duration = Duration.minutes(5)  # noqa: RUF009
+    """How long a run may take. What it does not reach is left to the next one."""
+
+    def _check(self) -> None:
+        require_duration("interval", self.interval, Duration.minutes(1), Duration.days(1))
+        if self.interval.to_seconds() % 60:
+            raise ValueError(
+                f"interval is {self.interval.to_human_string()}; allowed are whole minutes, which "
+                "is how EventBridge counts a rate."
+            )
+        require_duration("young_after", self.young_after, Duration.seconds(0), Duration.days(1))
+        require_duration("overlap", self.overlap, Duration.seconds(0), Duration.days(1))
+        require_duration("look_back", self.look_back, Duration.hours(1), Duration.days(30))
+        require_duration("timeout", self.timeout, Duration.seconds(30), Duration.minutes(15))
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettlementSettings(Checked):
     """Everything that can be configured. `SettlementSettings()` is valid as it is.
 
@@ -423,6 +462,9 @@ class SettlementSettings(Checked):
 
     stripe_resources: StripeAccountSettings = StripeAccountSettings()
     """What is created at Stripe, with an API key."""
+
+    reconciliation: ReconciliationSettings | None = ReconciliationSettings()
+    """The third net, with an API key alone; None creates none."""
 
     queues: QueueSettings = QueueSettings()
     """The rule's dead-letter queue and the functions' on-failure queues."""
@@ -492,6 +534,16 @@ class SettlementSettings(Checked):
         }
         if self.webhook is not None:
             limits["webhook_latency"] = ("webhook.timeout", self.webhook.timeout)
+        if (net := self.reconciliation) is not None:
+            ordinary = net.interval.plus(net.young_after)
+            if self.alarms.reconciliation_lag.to_milliseconds() <= ordinary.to_milliseconds():
+                raise ValueError(
+                    "alarms.reconciliation_lag is "
+                    f"{self.alarms.reconciliation_lag.to_human_string()}; allowed is more than "
+                    "reconciliation.interval and reconciliation.young_after together, "
+                    f"{ordinary.to_human_string()}: the watermark is as old as that when all is "
+                    "well."
+                )
         for name, (limit, maximum) in limits.items():
             value = getattr(self.alarms, name)
             if value.to_milliseconds() >= maximum.to_milliseconds():

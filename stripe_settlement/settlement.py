@@ -228,6 +228,12 @@ class StripeSettlement(Construct):
         """The functions that settle."""
         self.webhook_endpoint: Final = self._webhook_endpoint(access)
         """Stripe's side of the fallback route; None if it is not this stack's."""
+        self.reconciliation: Final = (
+            create.reconciliation(self.settings.reconciliation, stripe_api_key_secret)
+            if self.settings.reconciliation and stripe_api_key_secret is not None
+            else None
+        )
+        """The third net; None without an API key, or if the settings leave it out."""
         self.migration: Final = (
             create.migration(self.settings.migration) if self.settings.migration else None
         )
@@ -245,6 +251,7 @@ class StripeSettlement(Construct):
             event_route=self.event_route,
             webhook_route=self.webhook_route,
             metrics=self._metrics,
+            reconciliation=self.reconciliation,
             settings=self.settings.alarms,
             name_prefix=prefix,
         )
@@ -380,6 +387,8 @@ class StripeSettlement(Construct):
         self.migration.run_before(self.event_function.function, self.event_route.rule)
         if self.webhook_function is not None and self.webhook_route is not None:
             self.migration.run_before(self.webhook_function.function, self.webhook_route.method)
+        if (net := self.reconciliation) is not None:
+            self.migration.run_before(net.function.function, net.rule)
 
     def _alarm_topic(self) -> sns.ITopic:
         return AlarmTopic(
@@ -398,6 +407,7 @@ class StripeSettlement(Construct):
             event_route=self.event_route,
             webhook_route=self.webhook_route,
             metrics=self._metrics,
+            reconciliation=self.reconciliation,
             alarms=self.alarms.alarms,
             name_prefix=self.settings.resource_prefix,
         )

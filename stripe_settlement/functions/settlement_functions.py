@@ -1,4 +1,4 @@
-"""The three functions of one settlement: what they share, and how each differs."""
+"""The functions of one settlement: what they share, and how each differs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,13 @@ from stripe_settlement.encryption import key_behind
 from stripe_settlement.functions.network import Network
 from stripe_settlement.functions.schema_migration import SchemaMigration
 from stripe_settlement.functions.settlement_function import SettlementFunction
-from stripe_settlement.settings import MigrationSettings, SettlementSettings, WebhookSettings
+from stripe_settlement.reconciliation import Reconciliation
+from stripe_settlement.settings import (
+    MigrationSettings,
+    ReconciliationSettings,
+    SettlementSettings,
+    WebhookSettings,
+)
 
 EVENT_FUNCTION: Final = "StripeEventBridgeHandler"
 WEBHOOK_FUNCTION: Final = "StripePaymentFunction"
@@ -63,6 +69,24 @@ class SettlementFunctions:
         )
         function.allow_reading(stripe_secret, noun="StripeSecret")
         return function
+
+    def reconciliation(
+        self, reconciliation: ReconciliationSettings, api_key_secret: secretsmanager.ISecret
+    ) -> Reconciliation:
+        """Create the function that settles what neither route has brought, and its schedule."""
+        return Reconciliation(
+            self.scope,
+            "Reconciliation",
+            code=self.code,
+            database=self.database,
+            api_key_secret=api_key_secret,
+            environment=self._common_environment(),
+            settings=reconciliation,
+            function_settings=self.settings.functions,
+            api_base=self.settings.stripe_resources.api_base,
+            name_prefix=self.settings.resource_prefix,
+            network=self.network,
+        )
 
     def migration(self, migration: MigrationSettings) -> SchemaMigration:
         """Create the function that brings the tables up to date at each deployment."""

@@ -124,6 +124,25 @@ SIGNATURE_FAILURES = AlarmText(
     entry="signature-failures",
 )
 
+# Reconciliation (the function's own alarms have the fact: label)
+RECONCILED = AlarmText(
+    happened="Reconciliation settled an order that neither EventBridge nor the webhook had.",
+    at_risk="This order is settled. Both routes missed it, and whatever they miss now settles "
+    "late.",
+    entry="reconciled",
+)
+RECONCILIATION_FAILED = AlarmText(
+    happened="A run of {label} failed.",
+    at_risk="What both routes miss stays unsettled until a run succeeds. Nothing is skipped: the "
+    "next run begins where the last one came to.",
+    entry="reconciliation-failed",
+)
+RECONCILIATION_LAG = AlarmText(
+    happened="Reconciliation's watermark is older than {lag}, or it has not run for that long.",
+    at_risk="What both routes miss stays unsettled. Stripe keeps events for 30 days.",
+    entry="reconciliation-lag",
+)
+
 # Settlement itself
 PAYMENT_ANOMALIES = AlarmText(
     happened="A payment does not match its order and was recorded in payment_anomalies.",

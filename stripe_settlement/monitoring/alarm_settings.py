@@ -76,6 +76,13 @@ class AlarmSettings(Checked):
     payment_anomalies: int = 1
     """Payments in a period that could not be matched with their order: each needs the operator."""
 
+    reconciled: int = 1
+    """Orders in a period that reconciliation had to settle: both routes had missed each."""
+
+    reconciliation_lag: Duration = Duration.hours(1)  # noqa: RUF009
+    """How old reconciliation's watermark may be, in whole minutes and at most a day. An hour is
+    several runs, so that one that fails is forgiven; without any run for that long it fires too."""
+
     retry_periods: int = 3
     """Consecutive periods with a retried settlement before it counts as stuck. Not the first one:
     an event that overtakes its own order, or a deadlock, is retried once and settles."""
@@ -87,6 +94,12 @@ class AlarmSettings(Checked):
     def _check(self) -> None:
         self._require_counts()
         self._require_period()
+        lag = self.reconciliation_lag.to_seconds()
+        if lag < 60 or lag % 60 or lag > 86_400:
+            raise ValueError(
+                f"reconciliation_lag is {self.reconciliation_lag.to_human_string()}; allowed are "
+                "whole minutes, up to the day CloudWatch looks back."
+            )
         require_known("timeout_fraction", self.timeout_fraction)
         if not 0 < self.timeout_fraction <= 1:
             raise ValueError(
@@ -112,6 +125,7 @@ class AlarmSettings(Checked):
             "webhook_server_errors",
             "signature_failures",
             "payment_anomalies",
+            "reconciled",
             "retry_periods",
         ):
             count = getattr(self, name)

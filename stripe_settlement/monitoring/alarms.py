@@ -17,6 +17,7 @@ from stripe_settlement.monitoring import alarm_descriptions as texts
 from stripe_settlement.monitoring.alarm_descriptions import AlarmText
 from stripe_settlement.monitoring.alarm_settings import AlarmSettings
 from stripe_settlement.monitoring.metrics import SettlementMetric, SettlementMetrics
+from stripe_settlement.reconciliation import Reconciliation
 from stripe_settlement.routes.eventbridge import EventRoute
 from stripe_settlement.routes.webhook import WebhookRoute
 
@@ -44,6 +45,7 @@ class SettlementAlarms(Construct):
         event_route: EventRoute,
         webhook_route: WebhookRoute | None,
         metrics: SettlementMetrics,
+        reconciliation: Reconciliation | None = None,
         settings: AlarmSettings | None = None,
         name_prefix: str | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class SettlementAlarms(Construct):
             event_route: the preferred route.
             webhook_route: the fallback, the only one that checks signatures; None without one.
             metrics: what the functions report themselves.
+            reconciliation: the third net; None without one.
             settings: thresholds.
             name_prefix: begins the alarms' physical names; without it CloudFormation names them.
         """
@@ -74,6 +77,8 @@ class SettlementAlarms(Construct):
         self._watch_event_route(event_route)
         if webhook_route is not None:
             self._watch_webhook_route(webhook_route)
+        if reconciliation is not None:
+            self._watch_reconciliation(reconciliation, metrics)
         self._watch_settlements(metrics, signatures=webhook_route is not None)
 
     def _watch_function(self, each: SettlementFunction) -> None:
@@ -164,6 +169,34 @@ class SettlementAlarms(Construct):
             metric=route.metric("Latency", statistic="p99", period=settings.period),
             threshold=settings.webhook_latency.to_milliseconds(),
             latency=settings.webhook_latency.to_human_string(),
+        )
+
+    def _watch_reconciliation(self, net: Reconciliation, metrics: SettlementMetrics) -> None:
+        settings, label = self._settings, net.function.node.id
+        self._add(
+            f"{label}Errors",
+            texts.RECONCILIATION_FAILED,
+            metric=net.function.function.metric_errors(period=settings.period),
+            label=label,
+        )
+        self._add(
+            "Reconciled",
+            texts.RECONCILED,
+            metric=metrics.metric(SettlementMetric.RECONCILED, period=settings.period),
+            threshold=settings.reconciled,
+        )
+        self._add(
+            "ReconciliationLag",
+            texts.RECONCILIATION_LAG,
+            metric=metrics.metric(
+                SettlementMetric.RECONCILIATION_LAG,
+                statistic=_Stats.MINIMUM,
+                period=settings.reconciliation_lag,
+            ),
+            threshold=settings.reconciliation_lag.to_seconds(),
+            # Each run reports it: without a data point there was no run.
+            missing_data=_MissingData.BREACHING,
+            lag=settings.reconciliation_lag.to_human_string(),
         )
 
     def _watch_settlements(self, metrics: SettlementMetrics, *, signatures: bool) -> None:

@@ -16,6 +16,7 @@ from stripe_settlement.monitoring.metrics import (
     SettlementMetric,
     SettlementMetrics,
 )
+from stripe_settlement.reconciliation import Reconciliation
 from stripe_settlement.routes.eventbridge import EventRoute
 from stripe_settlement.routes.webhook import WebhookRoute
 
@@ -55,6 +56,7 @@ class SettlementDashboard(Construct):
         event_route: EventRoute,
         webhook_route: WebhookRoute | None,
         metrics: SettlementMetrics,
+        reconciliation: Reconciliation | None = None,
         alarms: Sequence[cloudwatch.IAlarm],
         name_prefix: str | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class SettlementDashboard(Construct):
             event_route: the preferred route.
             webhook_route: the fallback; None without one.
             metrics: what the functions report themselves.
+            reconciliation: the third net; None without one.
             alarms: whose states stand on top.
             name_prefix: the dashboard is called `<prefix>-settlement`. Without it CloudFormation
                 names it, because a dashboard's name is taken once in an account and region.
@@ -84,6 +87,8 @@ class SettlementDashboard(Construct):
         self._add_event_route(event_route)
         if webhook_route is not None:
             self._add_webhook_route(webhook_route)
+        if reconciliation is not None:
+            self._add_reconciliation(reconciliation)
         self._add_functions(functions)
         self._add_queues(queues)
 
@@ -147,6 +152,25 @@ class SettlementDashboard(Construct):
             _counts("Webhook responses", responses, width=_THIRD),
             _milliseconds("Webhook latency", latency, width=_THIRD),
             _counts("Webhook deliveries rejected", [rejected], width=_THIRD),
+        )
+
+    def _add_reconciliation(self, net: Reconciliation) -> None:
+        function = net.function.function
+        lag = self._metric(SettlementMetric.RECONCILIATION_LAG, statistic=cloudwatch.Stats.MAXIMUM)
+        runs = [
+            function.metric_invocations(label="runs"),
+            function.metric_errors(label="failed"),
+        ]
+        self._add_heading("Reconciliation: what neither route brought")
+        self.dashboard.add_widgets(
+            _counts("Settled here", [self._metric(SettlementMetric.RECONCILED)], width=_THIRD),
+            cloudwatch.GraphWidget(
+                title="Age of the watermark",
+                left=[lag],
+                left_y_axis=_from_zero("s"),
+                width=_THIRD,
+            ),
+            _counts("Runs", runs, width=_THIRD),
         )
 
     def _add_functions(self, functions: Sequence[SettlementFunction]) -> None:

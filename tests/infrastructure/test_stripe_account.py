@@ -154,6 +154,7 @@ class TestWithAKey:
         assert readers == {
             find_id(template, "AWS::IAM::Policy", "EventDestination"),
             find_id(template, "AWS::IAM::Policy", "WebhookEndpoint"),
+            find_id(template, "AWS::IAM::Policy", "Reconciliation"),
         }
 
     def test_each_function_may_do_what_its_side_needs_and_no_more(self, stack: Stack) -> None:
