@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from settlement.domain.order_tables import OrderTables
 from settlement.domain.payments import Rules
-from settlement.domain.reconciliation import Limits
 from settlement.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from settlement.domain.reconciliation import Limits
 
 RDS_CA_BUNDLE = Path(__file__).parent / "certificates" / "rds-global-bundle.pem"
 """Amazon's certificate authorities for RDS ("Using SSL/TLS to encrypt a connection", RDS guide)."""
@@ -170,6 +171,8 @@ def read_reconciliation_settings(environ: Mapping[str, str]) -> ReconciliationSe
     Raises:
         ConfigurationError: naming each setting that is missing or malformed.
     """
+    from settlement.domain.reconciliation import Limits  # the routes start without it
+
     read = _Reader(environ)
     livemode = read.choice("STRIPE_LIVEMODE", "", ("", "true", "false"))
     if livemode == "":

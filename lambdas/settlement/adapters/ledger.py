@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import uuid
+import os
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +85,7 @@ class MariaDBLedger:
             ),
             "route": delivery.route.value,
             "now": _now(delivery),
-            "batch": uuid.uuid4().hex,
+            "batch": os.urandom(16).hex(),
         }
         row = self._database.run(self._settle_batch, parameters, delivery.deadline).row
         if row is None or len(row) != 3 or row[2] != parameters["batch"]:
