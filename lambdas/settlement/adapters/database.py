@@ -1,8 +1,8 @@
 """One connection to MariaDB: kept, replaced, retried. The one file that holds a cursor.
 
 A statement here is a whole transaction that is safe to run again, so every fault has one of few
-remedies: run it again, on this connection or a new one, or give up and say so. Whether a lost
-answer meant a commit never has to be known.
+recovery actions: run it again, on this connection or a new one, or give up and say so. Whether a
+lost answer meant a commit never has to be known.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ ER_READ_ONLY_MODE = 1836
 ER_CONNECTION_KILLED = 1927
 
 
-class Remedy(Enum):
+class RecoveryAction(Enum):
     """What helps against an error of the database."""
 
     RERUN = "the transaction was rolled back or can be; the connection is good"
@@ -68,28 +68,28 @@ class Remedy(Enum):
     NONE = "running it again now would give the same error"
 
 
-_REMEDIES: Mapping[int, Remedy] = {
-    ER.LOCK_DEADLOCK: Remedy.RERUN,
-    ER.LOCK_WAIT_TIMEOUT: Remedy.RERUN,
-    ER.CHECKREAD: Remedy.RERUN,  # 1020, innodb_snapshot_isolation
-    ER.QUERY_INTERRUPTED: Remedy.RERUN,
-    CR.CR_CONNECTION_ERROR: Remedy.RECONNECT,
-    CR.CR_CONN_HOST_ERROR: Remedy.RECONNECT,
-    CR.CR_SERVER_GONE_ERROR: Remedy.RECONNECT,
-    CR.CR_SERVER_LOST: Remedy.RECONNECT,
-    CR.CR_COMMANDS_OUT_OF_SYNC: Remedy.RECONNECT,
-    ER_CONNECTION_KILLED: Remedy.RECONNECT,
-    ER.SERVER_SHUTDOWN: Remedy.RECONNECT,
-    ER.CON_COUNT_ERROR: Remedy.RECONNECT,
-    ER.TOO_MANY_USER_CONNECTIONS: Remedy.RECONNECT,
-    ER.USER_LIMIT_REACHED: Remedy.RECONNECT,
+_RECOVERY_ACTIONS: Mapping[int, RecoveryAction] = {
+    ER.LOCK_DEADLOCK: RecoveryAction.RERUN,
+    ER.LOCK_WAIT_TIMEOUT: RecoveryAction.RERUN,
+    ER.CHECKREAD: RecoveryAction.RERUN,  # 1020, innodb_snapshot_isolation
+    ER.QUERY_INTERRUPTED: RecoveryAction.RERUN,
+    CR.CR_CONNECTION_ERROR: RecoveryAction.RECONNECT,
+    CR.CR_CONN_HOST_ERROR: RecoveryAction.RECONNECT,
+    CR.CR_SERVER_GONE_ERROR: RecoveryAction.RECONNECT,
+    CR.CR_SERVER_LOST: RecoveryAction.RECONNECT,
+    CR.CR_COMMANDS_OUT_OF_SYNC: RecoveryAction.RECONNECT,
+    ER_CONNECTION_KILLED: RecoveryAction.RECONNECT,
+    ER.SERVER_SHUTDOWN: RecoveryAction.RECONNECT,
+    ER.CON_COUNT_ERROR: RecoveryAction.RECONNECT,
+    ER.TOO_MANY_USER_CONNECTIONS: RecoveryAction.RECONNECT,
+    ER.USER_LIMIT_REACHED: RecoveryAction.RECONNECT,
     # After a failover the connection lives on and its server is read-only.
-    ER.OPTION_PREVENTS_STATEMENT: Remedy.RECONNECT,
-    ER_READ_ONLY_MODE: Remedy.RECONNECT,
-    ER.UNKNOWN_COM_ERROR: Remedy.RECONNECT,  # Galera: the node has left its cluster
+    ER.OPTION_PREVENTS_STATEMENT: RecoveryAction.RECONNECT,
+    ER_READ_ONLY_MODE: RecoveryAction.RECONNECT,
+    ER.UNKNOWN_COM_ERROR: RecoveryAction.RECONNECT,  # Galera: the node has left its cluster
     # A proxy between us and the server has put another connection behind ours.
-    ER.UNKNOWN_STMT_HANDLER: Remedy.RECONNECT,
-    ER.ACCESS_DENIED_ERROR: Remedy.NEW_CREDENTIALS,
+    ER.UNKNOWN_STMT_HANDLER: RecoveryAction.RECONNECT,
+    ER.ACCESS_DENIED_ERROR: RecoveryAction.NEW_CREDENTIALS,
 }
 
 
@@ -250,13 +250,13 @@ class Database:
             try:
                 return self._attempt(statement, parameters, deadline)
             except pymysql.Error as error:
-                remedy, number = _remedy(error), _code(error)
+                action, number = _recovery_action(error), _code(error)
                 where = _in_our_words(error, statement.text)
                 failures[_describe(error, ours=statement.text)] = None
-                self._recover(remedy)
-            if remedy is Remedy.NONE or attempt == MAX_ATTEMPTS:
+                self._recover(action)
+            if action is RecoveryAction.NONE or attempt == MAX_ATTEMPTS:
                 break
-            if remedy is Remedy.NEW_CREDENTIALS:
+            if action is RecoveryAction.NEW_CREDENTIALS:
                 if refused or self._credentials.read_again(deadline) is None:
                     break
                 refused = True
@@ -268,7 +268,7 @@ class Database:
         # All of them: the last may only be the deadline's, the first says what was waited for.
         said = ", then ".join(failures)
         message = f"the database gave {said} at attempt {attempt}"
-        if remedy is not Remedy.NONE:
+        if action is not RecoveryAction.NONE:
             raise LedgerUnavailable(message)
         lasts = number in _LASTING or number >= MIN_NUMBER_OF_A_TRIGGER
         raise StatementRefused(message, number=number, where=where, lasts=lasts)
@@ -369,9 +369,9 @@ class Database:
         self._connection.deadline = deadline
         return self._connection
 
-    def _recover(self, remedy: Remedy) -> None:
+    def _recover(self, action: RecoveryAction) -> None:
         """Leave no transaction open: a statement that was rolled back alone may have left one."""
-        if remedy is not Remedy.RERUN or self._connection is None:
+        if action is not RecoveryAction.RERUN or self._connection is None:
             self.close()
             return
         try:
@@ -437,11 +437,11 @@ def _backoff(attempt: int) -> float:
     return min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * float(2**attempt))
 
 
-def _remedy(error: pymysql.Error) -> Remedy:
+def _recovery_action(error: pymysql.Error) -> RecoveryAction:
     code = _code(error)
     if code == 0:  # PyMySQL's own: the connection is closed or its packets are out of order
-        return Remedy.RECONNECT
-    return _REMEDIES.get(code, Remedy.NONE)
+        return RecoveryAction.RECONNECT
+    return _RECOVERY_ACTIONS.get(code, RecoveryAction.NONE)
 
 
 def _code(error: pymysql.Error) -> int:
