@@ -1,5 +1,6 @@
 """The AWS clients, and how long each call may take. boto3 honours AWS_ENDPOINT_URL by itself."""
 
+import os
 from typing import Any, Final
 
 import boto3
@@ -35,12 +36,15 @@ class Clients:
         """
         Args:
             profile: of the AWS configuration files; the default one if None.
-            region: where the stack is; what the environment or the profile says if None.
+            region: where the stack is; if None, what AWS_REGION, AWS_DEFAULT_REGION or the profile
+                says. boto3 alone does not look at AWS_REGION, which the AWS CLI does.
 
         Raises:
             BotoCoreError: there is no such profile.
         """
-        self._session = boto3.Session(profile_name=profile, region_name=region)
+        self._session = boto3.Session(
+            profile_name=profile, region_name=region or os.environ.get("AWS_REGION")
+        )
 
     def client(self, service: str, **config: Any) -> Client:
         """Return a client of one service.

@@ -28,6 +28,7 @@ _EXAMPLES: Final = """\
 examples:
   stripe-settlement redrive --stack cachao-payments-prod --dry-run   what waits, and why
   stripe-settlement redrive --stack cachao-payments-prod             settle it now
+  stripe-settlement doctor --stack cachao-payments-prod              is all well?
   stripe-settlement explain --stack cachao-payments-prod 4711        what became of an order
 """
 
@@ -48,6 +49,12 @@ summary says why.
 Running it twice, or twice at once, is safe: an order settles once.
 """
 
+
+_DOCTOR: Final = """\
+Look at every link of the chain and print a line for each: what is, and what mends it. It changes
+nothing. What could not be looked at is a ?, and not known is not well; ! is advice. Stripe is asked
+with the key of STRIPE_API_KEY, or that of the stack's own secret.
+"""
 
 _EXPLAIN: Final = """\
 Say what is known of one order, event, checkout session or payment: what the functions logged, what
@@ -82,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"{_EXAMPLES}\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    redrive.add_argument("--stack", required=True, metavar="NAME", help="the stack's name or ARN")
+    _add_common(redrive)
     redrive.add_argument(
         "--queue",
         action="append",
@@ -95,8 +102,22 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="list what waits, and why it is there; invoke and delete nothing",
     )
-    redrive.add_argument("--profile", help="of the AWS configuration files")
-    redrive.add_argument("--region", help="of the stack")
+    doctor = commands.add_parser(
+        "doctor",
+        help="is the whole chain healthy, from Stripe to the functions?",
+        description=_DOCTOR,
+        epilog=f"{_EXAMPLES}\n{_EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_common(doctor)
+    doctor.add_argument(
+        "--probe",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="post a signed event of no interest and a forged one to the webhook; by default to "
+        "the address in the stack's outputs",
+    )
     explain = commands.add_parser(
         "explain",
         help="what became of an order, an event, a checkout session or a payment",
@@ -107,10 +128,24 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "id", type=_id, metavar="ORDER|evt_|cs_|pi_", help="the order's number, or Stripe's id"
     )
-    explain.add_argument("--stack", required=True, metavar="NAME", help="the stack's name or ARN")
-    explain.add_argument("--profile", help="of the AWS configuration files")
-    explain.add_argument("--region", help="of the stack")
+    _add_common(explain)
     return top
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--stack",
+        metavar="NAME",
+        help="the stack's name or ARN; by default $SETTLEMENT_STACK, else the only one that is "
+        "tagged as ours",
+    )
+    command.add_argument("--region", help="of the stack; by default $AWS_REGION, or the profile's")
+    command.add_argument("--profile", help="of the AWS configuration files")
+    command.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document on stdout; everything else goes to stderr",
+    )
 
 
 def _id(text: str) -> str:
@@ -133,10 +168,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{names} missing: pip install 'stripe-settlement[cli]'\n")
         return ExitCode.NOT_BEGUN
 
+    from stripe_settlement_cli.doctor import doctor
     from stripe_settlement_cli.explain import explain
     from stripe_settlement_cli.redrive import redrive
 
-    commands = {"redrive": redrive, "explain": explain}
+    commands = {"redrive": redrive, "explain": explain, "doctor": doctor}
     try:
         return commands[asked.command](asked)
     except KeyboardInterrupt:  # Before there was anything to finish, or for the second time.

@@ -33,6 +33,9 @@ class Function:
     arn: str
     timeout: int
     """Seconds."""
+    handler: str = ""
+    livemode: str | None = None
+    """`true` or `false`, as it is set there; None where it settles both modes."""
     missing: bool = False
     """It is in the stack's template, and was deleted by hand."""
 
@@ -118,6 +121,7 @@ class Deployment:
 
     stack: Stack
     queues: tuple[FailureQueue, ...]
+    functions: tuple[Function, ...] = ()
     missing: tuple[str, ...] = ()
     """What of ours was deleted by hand: `function NAME`, `queue NAME`, …"""
     unattributed: tuple[str, ...] = ()
@@ -125,6 +129,14 @@ class Deployment:
     not_looked_at: tuple[str, ...] = ()
     """Functions and rules of the stack that the caller may not look at: not ours, if the caller's
     permissions come from ``grant_redrive``."""
+
+    @property
+    def headline(self) -> str:
+        """The first line of every command: `stack · account · region · LIVE|TEST`."""
+        account, region = (self.stack.arn.split(":")[each] for each in (4, 3))
+        modes = {each.livemode for each in self.functions}
+        mode = {"true": "LIVE", "false": "TEST"}.get(str(modes.pop())) if len(modes) == 1 else None
+        return f"{self.stack.name} · {account} · {region} · {mode or 'LIVE AND TEST'}"
 
     def only(self, names: Sequence[str]) -> tuple[FailureQueue, ...]:
         """Return the queues named, each by its name, URL or ARN; all of them without names.
@@ -240,6 +252,7 @@ class Finder:
         return Deployment(
             stack,
             tuple(queues),
+            tuple(self._functions.values()),
             missing=tuple(self._missing),
             unattributed=tuple(unattributed),
             not_looked_at=tuple(self._not_looked_at),
@@ -255,13 +268,17 @@ class Finder:
                 return None
             self._missing.append(f"function {name}")
             arn = self._stack.arn_of("lambda", f"function:{name}")
-            return Function(arn, int(declared.get("Timeout", 0)), missing=True) if ours else None
+            timeout, handler = int(declared.get("Timeout", 0)), str(declared.get("Handler"))
+            return (
+                Function(arn, timeout, handler, _livemode(declared), missing=True) if ours else None
+            )
         except self._lambda.exceptions.ClientError as error:
             self._skip(name, error)
             return None
         if not ours and found.get("Handler") not in HANDLERS:
             return None
-        return Function(found["FunctionArn"], found["Timeout"])
+        handler = str(declared.get("Handler", found.get("Handler")))
+        return Function(found["FunctionArn"], found["Timeout"], handler, _livemode(found))
 
     def _destinations(self, function: Function) -> list[str]:
         """Return the ARNs of the queues to which a function sends its failures now."""
@@ -377,6 +394,12 @@ class Finder:
             names = ", ".join(each.physical_id for each in nested)
             text += f" It has nested stacks; is it one of these? {names}"
         return text
+
+
+def _livemode(function: dict[str, Any]) -> str | None:
+    """Return the mode in a function's environment, of its template or of its configuration."""
+    value = function.get("Environment", {}).get("Variables", {}).get("STRIPE_LIVEMODE")
+    return value if isinstance(value, str) else None
 
 
 def _is_queue(arn: object) -> bool:

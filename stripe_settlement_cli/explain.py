@@ -10,13 +10,14 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from stripe_settlement_cli.aws import AWS_ERRORS, Clients, error_code, is_denied
 from stripe_settlement_cli.cli import ExitCode
-from stripe_settlement_cli.deployment import HANDLERS, Deployment, DeploymentError, Finder
+from stripe_settlement_cli.context import Context
+from stripe_settlement_cli.deployment import HANDLERS, Deployment, DeploymentError
 from stripe_settlement_cli.failure_reasons import RETRY, printable
 from stripe_settlement_cli.redrive import dry_run
 from stripe_settlement_cli.report import age, console, counted, described, say
@@ -73,18 +74,16 @@ def explain(asked: Namespace) -> int:
     Args:
         asked: what the command line says.
     """
-    out, err = console(stderr=False), console(stderr=True)
     try:
-        clients = Clients(profile=asked.profile, region=asked.region)
-        with err.status("Looking through the stack"):
-            deployment = Finder(clients.client, asked.stack).find()
+        context = Context(asked)
     except (DeploymentError, *AWS_ERRORS) as error:
-        say(err, str(error), "red")
+        say(console(stderr=True), str(error), "red")
         return ExitCode.NOT_BEGUN
+    out, deployment = context.out, context.deployment
     known = Known({asked.id})
-    search = Search(deployment, clients, known)
+    search = Search(deployment, context.clients, known)
     for what, look in search.sources():
-        with err.status(f"Looking through {what}"):
+        with context.err.status(f"Looking through {what}"):
             search.attempt(what, look)
     for moment in sorted(set(known.moments)):
         say(out, f"{_time(moment.at)}  {moment.where:<12} {moment.what}")
@@ -92,6 +91,16 @@ def explain(asked: Namespace) -> int:
         say(out, f"? {text}", "yellow")
     code, verdict = judge(known, asked.id, deployment.stack.name)
     say(out, verdict, "bold")
+    context.print_document(
+        "explain",
+        code,
+        moments=[asdict(each) for each in sorted(set(known.moments))],
+        settled=known.settled,
+        paid_at_stripe=known.paid,
+        waits_in=sorted(known.waits_in),
+        not_looked_at=known.not_looked_at,
+        verdict=verdict,
+    )
     return code
 
 

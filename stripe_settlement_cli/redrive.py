@@ -15,15 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.console import Console
-from rich.markup import escape
 
 from stripe_settlement_cli.aws import AWS_ERRORS, VISIBILITY_MARGIN, Client, Clients, error_code
 from stripe_settlement_cli.cli import ExitCode
+from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.deployment import (
     Deployment,
     DeploymentError,
     FailureQueue,
-    Finder,
     Function,
 )
 from stripe_settlement_cli.failure_reasons import (
@@ -86,15 +85,14 @@ def redrive(asked: Namespace) -> int:
     Args:
         asked: what the command line says.
     """
-    out, err = console(stderr=False), console(stderr=True)
     try:
-        clients = Clients(profile=asked.profile, region=asked.region)
-        with err.status(f"Looking through stack {escape(asked.stack)}"):
-            deployment = Finder(clients.client, asked.stack).find()
-        queues = deployment.only(asked.queue)
+        context = Context(asked)
+        queues = context.deployment.only(asked.queue)
     except (DeploymentError, *AWS_ERRORS) as error:
-        say(err, str(error), "red")
+        say(console(stderr=True), str(error), "red")
         return ExitCode.NOT_BEGUN
+    out, err, clients = context.out, context.err, context.clients
+    deployment = context.deployment
     _say_what_was_not_looked_at(err, deployment)
     sqs = clients.client("sqs")
     with _signals(err) as interrupted:
@@ -107,10 +105,12 @@ def redrive(asked: Namespace) -> int:
         print_dry_run(out, reports, attention)
     else:
         print_summary(out, reports, attention, interrupted=interrupted.is_set())
-    if interrupted.is_set():
-        return ExitCode.INTERRUPTED
     well = not attention and all(report.well for report in reports)
-    return ExitCode.DONE if well else ExitCode.REMAINS
+    code = ExitCode.DONE if well else ExitCode.REMAINS
+    code = ExitCode.INTERRUPTED if interrupted.is_set() else code
+    documents = [report.document() for report in reports]
+    context.print_document("redrive", code, queues=documents, attention=attention)
+    return code
 
 
 def _attention(deployment: Deployment, sqs: Client) -> list[str]:

@@ -7,8 +7,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -91,6 +91,26 @@ class QueueReport:
     def well(self) -> bool:
         """Whether nothing of the queue remains, neither in it nor for the operator to decide."""
         return self.empty and not self.outcomes["anomaly"]
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` says of the queue: ids, counts and reasons."""
+        return {
+            "queue": self.queue,
+            "outcomes": dict(self.outcomes),
+            "retained": [
+                {**asdict(each.ids), "kind": each.reason.kind, "reason": each.reason.text}
+                for each in self.retained
+            ],
+            "anomalies": [{**asdict(each.ids), "kind": each.kind} for each in self.anomalies],
+            "waiting": [
+                {**asdict(each.ids), "sent_at": each.sent_at, "why": each.why}
+                for each in self.waiting
+            ],
+            "untried": self.untried,
+            "held_by_another_consumer": self.held_by_another_consumer,
+            "stopped": None if self.stopped is None else str(self.stopped),
+            "unreadable": self.unreadable,
+        }
 
 
 def counted(count: int, noun: str = "message") -> str:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from local.servers.emulated_aws import ACCOUNT
 from tests.support.events import Json, any_id, any_paid_event, eventbridge_envelope, webhook_request
 
 if TYPE_CHECKING:
@@ -67,6 +68,12 @@ _FUNCTION = textwrap.dedent('''\
 ''')
 
 
+_COMPONENTS = {
+    "eventbridge_handler.handler": "StripeEventBridgeHandler",
+    "webhook_handler.handler": "StripePaymentFunction",
+}
+
+
 def _function(handler: str, folder: Path) -> Json:
     return {
         "Type": "AWS::Lambda::Function",
@@ -74,6 +81,7 @@ def _function(handler: str, folder: Path) -> Json:
             "Handler": handler,
             "Runtime": "python3.12",
             "Timeout": TIMEOUT,
+            "Tags": [{"Key": "Component", "Value": _COMPONENTS.get(handler, "Theirs")}],
             "Role": "arn:aws:iam::000000000000:role/any",
             "Code": {"S3Bucket": "code", "S3Key": "function.zip"},
             "Environment": {"Variables": {"FOLDER": str(folder)}},
@@ -99,7 +107,11 @@ def _rule(function: str, queue: str, source: str = BUS, **properties: object) ->
         "Type": "AWS::Events::Rule",
         "Properties": {
             **properties,
-            "EventPattern": {"source": [source]},
+            "EventPattern": {
+                "source": [source],
+                "detail-type": ["checkout.session.completed"],
+                "detail": {"livemode": [False]},
+            },
             "Targets": [
                 {
                     "Id": "Target0",
@@ -107,6 +119,116 @@ def _rule(function: str, queue: str, source: str = BUS, **properties: object) ->
                     "DeadLetterConfig": {"Arn": {"Fn::GetAtt": [queue, "Arn"]}},
                 }
             ],
+        },
+    }
+
+
+def _permissions() -> Json:
+    """Who may invoke the functions, and send to the DLQ."""
+    send = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }
+    return {
+        "EventPermission": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "Action": "lambda:InvokeFunction",
+                "FunctionName": {"Ref": "EventFunction"},
+                "Principal": "events.amazonaws.com",
+                "SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]},
+            },
+        },
+        "WebhookPermission": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "Action": "lambda:InvokeFunction",
+                "FunctionName": {"Ref": "WebhookFunction"},
+                "Principal": "apigateway.amazonaws.com",
+            },
+        },
+        "DlqPolicy": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {
+                "Queues": [{"Ref": "Dlq"}],
+                "PolicyDocument": {"Version": "2012-10-17", "Statement": [send]},
+            },
+        },
+    }
+
+
+def _api() -> Json:
+    """`POST /webhook` on a stage."""
+    function = {"Fn::GetAtt": ["WebhookFunction", "Arn"]}
+    path = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/"
+    return {
+        "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "webhook"}},
+        "Path": {
+            "Type": "AWS::ApiGateway::Resource",
+            "Properties": {
+                "RestApiId": {"Ref": "Api"},
+                "ParentId": {"Fn::GetAtt": ["Api", "RootResourceId"]},
+                "PathPart": "webhook",
+            },
+        },
+        "Post": {
+            "Type": "AWS::ApiGateway::Method",
+            "Properties": {
+                "RestApiId": {"Ref": "Api"},
+                "ResourceId": {"Ref": "Path"},
+                "HttpMethod": "POST",
+                "AuthorizationType": "NONE",
+                "Integration": {
+                    "Type": "AWS_PROXY",
+                    "IntegrationHttpMethod": "POST",
+                    "Uri": {"Fn::Join": ["", [path, function, "/invocations"]]},
+                },
+            },
+        },
+        "ApiDeployment": {
+            "Type": "AWS::ApiGateway::Deployment",
+            "DependsOn": "Post",
+            "Properties": {"RestApiId": {"Ref": "Api"}},
+        },
+        "Stage": {
+            "Type": "AWS::ApiGateway::Stage",
+            "Properties": {
+                "RestApiId": {"Ref": "Api"},
+                "DeploymentId": {"Ref": "ApiDeployment"},
+                "StageName": "Prod",
+            },
+        },
+    }
+
+
+def _alarms() -> Json:
+    """An alarm, and somebody whom it notifies."""
+    return {
+        "Topic": {"Type": "AWS::SNS::Topic"},
+        "Pager": {"Type": "AWS::SQS::Queue"},
+        "Subscription": {
+            "Type": "AWS::SNS::Subscription",
+            "Properties": {
+                "TopicArn": {"Ref": "Topic"},
+                "Protocol": "sqs",
+                "Endpoint": {"Fn::GetAtt": ["Pager", "Arn"]},
+            },
+        },
+        "Alarm": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "Namespace": "any",
+                "MetricName": "any",
+                "Statistic": "Sum",
+                "Period": 300,
+                "EvaluationPeriods": 1,
+                "Threshold": 1,
+                "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+                "TreatMissingData": "notBreaching",
+                "AlarmActions": [{"Ref": "Topic"}],
+            },
         },
     }
 
@@ -127,6 +249,9 @@ def template(folder: Path, bus: str = BUS) -> Json:
             "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": bus}},
             "Rule": _rule("EventFunction", "Dlq", bus, EventBusName={"Ref": "Bus"}),
             "TheirRule": _rule("TheirFunction", "TheirDlq"),
+            **_permissions(),
+            **_api(),
+            **_alarms(),
         }
     }
 
@@ -165,6 +290,9 @@ class StandIn:
                 Bucket="code", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
             )
         s3.put_object(Bucket="code", Key="function.zip", Body=asset())
+        self._events = aws.client("events")
+        if not self._events.list_event_sources(NamePrefix=bus)["EventSources"]:
+            self._events.create_partner_event_source(Name=bus, Account=ACCOUNT)
         cloudformation.create_stack(
             StackName=self.name, TemplateBody=json.dumps(template(folder, bus))
         )
@@ -182,8 +310,7 @@ class StandIn:
             FunctionName=self.ids["EventFunction"],
             Payload=json.dumps(eventbridge_envelope(any_paid_event())),
         )
-        self._events = aws.client("events")
-        self._bus = bus
+        self.bus = bus
         self.rule = self.ids["Rule"].rpartition("|")[2]
         self._rule_arn = self._events.describe_rule(Name=self.rule, EventBusName=bus)["Arn"]
 
@@ -197,13 +324,13 @@ class StandIn:
                 each.unlink()
 
     def delete_rule(self) -> None:
-        place = {"EventBusName": self._bus}
+        place = {"EventBusName": self.bus}
         self._events.remove_targets(Rule=self.rule, Ids=["Target0"], **place)
         self._events.delete_rule(Name=self.rule, **place)
 
     def put_target_without_dlq(self) -> None:
         target = {"Id": "Target0", "Arn": self.function_arn()}
-        self._events.put_targets(Rule=self.rule, EventBusName=self._bus, Targets=[target])
+        self._events.put_targets(Rule=self.rule, EventBusName=self.bus, Targets=[target])
 
     def queue_name(self, queue: str) -> str:
         return str(self.ids[queue]).rpartition("/")[2]

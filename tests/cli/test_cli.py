@@ -35,7 +35,7 @@ def test_help_explains_every_exit_code(
     assert {str(code.value) for code in ExitCode} <= set(told)
 
 
-@pytest.mark.parametrize("arguments", [[], ["redrive"], ["redrive", "--stack"], ["purge"]])
+@pytest.mark.parametrize("arguments", [[], ["redrive", "--stack"], ["explain"], ["purge"]])
 def test_wrong_arguments_begin_nothing(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
