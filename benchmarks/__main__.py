@@ -1,4 +1,5 @@
-"""All that `make bench` measures, on one page: settlements, the cold start and `cdk synth`.
+"""All that `make bench` measures, on one page: settlements, the cold start, `cdk synth` and
+reconciliation after an outage.
 
     python -m benchmarks
 
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import settlements, synth
+from benchmarks import catch_up, settlements, synth
 
 SYNTH_ROUNDS = 7
 
@@ -29,8 +30,11 @@ def main() -> int:
     options = parser.parse_args()
     options.write |= not options.quick
     results = settlements.run(options)
-    settlements.publish(results, options, more=synth_section(1 if options.quick else SYNTH_ROUNDS))
-    return settlements.verdict(results, options)
+    caught_up = catch_up.measure(catch_up.QUICK_ORDERS if options.quick else catch_up.ORDERS)
+    synthesised = synth_section(1 if options.quick else SYNTH_ROUNDS)
+    settlements.publish(results, options, more=f"{synthesised}\n\n{caught_up.section()}")
+    broken = catch_up.say_what_is_broken(caught_up)
+    return settlements.verdict(results, options) or (1 if broken and options.check else 0)
 
 
 def synth_section(rounds: int) -> str:
