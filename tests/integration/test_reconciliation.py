@@ -15,14 +15,16 @@ from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Route
 from settlement.domain.reconciliation import Limits, Progress, Run, reconcile
 from settlement.errors import LedgerUnavailable, StripeUnavailable
-from tests.support.cachao import deliver
+from tests.support.cachao import Cachao, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.fake_stripe.server import StripeServer
+    from local.servers.mariadb import MariaDBServer
     from local.shop import Order
-    from tests.support.cachao import Cachao, ShopDatabase
+    from settlement.domain.outcomes import Result
+    from tests.support.cachao import ShopDatabase
 
 LIMITS = Limits()
 EVENTS = ("GET", "/v1/events")
@@ -181,7 +183,7 @@ def test_a_key_that_may_not_read_events_says_so_and_is_not_repeated(
     assert reconciler.pauses == []
 
 
-def test_an_outage_of_the_database_moves_no_watermark(reconciler: Reconciler) -> None:
+def test_a_run_without_time_moves_no_watermark(reconciler: Reconciler) -> None:
     reconciler.run()
     before = reconciler.progress()
     order = reconciler.cachao.add_order()
@@ -189,6 +191,39 @@ def test_an_outage_of_the_database_moves_no_watermark(reconciler: Reconciler) ->
     with pytest.raises(LedgerUnavailable):
         reconciler.run(seconds=0)
     assert reconciler.progress() == before
+
+
+def test_an_outage_of_the_database_in_the_middle_of_a_run_leaves_no_gap(
+    server: MariaDBServer, stripe_server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_API_BASE", stripe_server.url)
+    cachao = Cachao(server)
+    orders = [cachao.add_order() for _ in range(6)]
+    with closing(cachao.database()) as database:
+        reconciler = Reconciler(cachao, stripe_server, database)
+        for minutes, order in zip(range(40, 34, -1), orders, strict=True):
+            reconciler.pay(order, minutes_ago=minutes)
+        settled: list[object] = []
+
+        def settle_until_it_breaks(event: object) -> Result:
+            if len(settled) == 3:
+                server.kill()
+            settled.append(event)
+            return deliver(event, database, route=Route.RECONCILIATION, seconds=3)
+
+        with closing(cachao.database()) as own, pytest.raises(LedgerUnavailable):
+            reconcile(
+                StripeApi(reconciler.key, livemode=False),
+                MariaDBReconciliationLedger(own, livemode=False),
+                settle_until_it_breaks,
+                limits=LIMITS,
+                now=datetime.now(UTC),
+                deadline=Deadline(10),
+            )
+        server.start()
+        assert reconciler.run().settled == 3
+    assert [cachao.settlements(order) for order in orders] == [1] * 6
+    assert len(settled) == 4, "after an error of the database no other event is tried"
 
 
 def test_the_watermark_is_kept_and_never_goes_back(reconciler: Reconciler) -> None:

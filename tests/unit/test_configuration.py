@@ -11,9 +11,11 @@ from settlement.configuration import (
     RDS_CA_BUNDLE,
     read_configuration,
     read_database_settings,
+    read_reconciliation_settings,
     read_webhook_settings,
     split_secrets,
 )
+from settlement.domain.reconciliation import Limits
 from settlement.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -205,3 +207,21 @@ def test_a_password_is_taken_as_it_stands() -> None:
 )
 def test_secrets_are_separated_by_commas(value: str, secrets: tuple[str, ...]) -> None:
     assert split_secrets(value) == secrets
+
+
+def test_reconciliation_has_defaults_for_all_but_the_key_and_the_mode() -> None:
+    settings = read_reconciliation_settings(
+        {"STRIPE_LIVEMODE": "true", "STRIPE_API_KEY_SECRET_ARN": ARN}
+    )
+    assert (settings.livemode, settings.account, settings.limits) == (True, None, Limits())
+
+
+def test_everything_wrong_with_reconciliation_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        read_reconciliation_settings({"RECONCILIATION_OVERLAP_SECONDS": "soon"})
+    for name in (
+        "STRIPE_LIVEMODE is missing",
+        "STRIPE_API_KEY_SECRET_ARN is missing",
+        "RECONCILIATION_OVERLAP_SECONDS must be",
+    ):
+        assert name in str(error.value)
