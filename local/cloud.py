@@ -181,7 +181,10 @@ class LocalCloud:
             db_password=database.password,
             signing_secret=self._signing_secret,
         )
-        self.stripe = fake_stripe(self.addresses, self.aws.client("events"))
+        events = self.aws.client("events")
+        # At Stripe there is a destination for it: without one there is no event source.
+        events.create_partner_event_source(Name=self.addresses.event_bus, Account=ACCOUNT)
+        self.stripe = fake_stripe(self.addresses, events)
         self.operator = Operator(self.aws, stack=STACK, topic_arn=outputs["AlarmTopicArn"])
 
 

@@ -156,10 +156,19 @@ def event_source(look: Look) -> Finding:
             f"the rule is on the bus {bus}, which takes only what a forwarder of yours puts there"
         )
         return Finding(State.ADVICE, text, "docs/deploying.md: an Amazon EventBridge destination")
-    state = look.client("events").describe_event_source(Name=bus)["State"]
+    client = look.client("events")
+    try:
+        state = client.describe_event_source(Name=bus)["State"]
+    except client.exceptions.ResourceNotFoundException:
+        state = "not there"
     if state == "ACTIVE":
         return _well("event source ACTIVE on its bus")
-    return _broken(f"event source is {state}", "Create the destination in Stripe again and deploy.")
+    if state == "PENDING":
+        return _broken("event source is PENDING: its bus is not there")
+    return _broken(
+        f"event source is {state}: its destination at Stripe was deleted",
+        "Create an Amazon EventBridge destination in Stripe and deploy with its event source.",
+    )
 
 
 def rule(look: Look) -> Finding:

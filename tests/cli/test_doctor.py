@@ -245,8 +245,10 @@ def test_what_is_broken_is_the_one_line_that_fails_until_it_is_mended(
 def test_a_source_that_stripe_deleted_is_broken(aws: EmulatedAWS, doctor: Doctor) -> None:
     aws.client("events").delete_partner_event_source(Name=doctor.stack.bus, Account=ACCOUNT)
 
-    assert "event_source" in doctor.unwell()
-    assert "DELETED" in doctor.unwell()["event_source"]["text"]
+    unwell = doctor.unwell()
+    assert unwell.keys() == {"event_source", "stripe_destination"}
+    assert "DELETED" in unwell["event_source"]["text"]
+    assert "Create an Amazon EventBridge destination" in unwell["event_source"]["hint"]
 
 
 def test_a_target_without_its_dlq_is_broken(aws: EmulatedAWS, doctor: Doctor) -> None:
