@@ -6,6 +6,7 @@ says what is wrong for each delivery, and leaves the delivery to be retried.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from functools import cache, partial
@@ -23,6 +24,7 @@ from settlement.configuration import (
     read_configuration,
     read_database_settings,
     read_event_sources,
+    read_order_tables,
     read_reconciliation_settings,
     read_webhook_settings,
 )
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from settlement.adapters.database import Credentials
+    from settlement.adapters.operations import ReadingOperations, ResolvingOperations
     from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
     from settlement.adapters.signatures import SignatureVerifier, SigningSecrets
     from settlement.adapters.stripe_api import StripeApi
@@ -156,6 +159,31 @@ def reconciliation() -> tuple[Limits, StripeApi, MariaDBReconciliationLedger]:
         stripe,
         MariaDBReconciliationLedger(database, livemode=settings.livemode),
     )
+
+
+@cache
+def reading_operations() -> ReadingOperations:
+    """Build what reads for the command line, once; a failure is not kept.
+
+    Raises:
+        ConfigurationError: naming each setting that is wrong.
+    """
+    from settlement.adapters.operations import ReadingOperations  # the routes start without it
+
+    database = open_database(read_database_settings(os.environ), read_timeout=math.inf)
+    return ReadingOperations(database, read_order_tables(os.environ))
+
+
+@cache
+def resolving_operations() -> ResolvingOperations:
+    """Build what closes anomalies for the command line, once; a failure is not kept.
+
+    Raises:
+        ConfigurationError: naming each setting that is wrong.
+    """
+    from settlement.adapters.operations import ResolvingOperations  # the routes start without it
+
+    return ResolvingOperations(open_database(read_database_settings(os.environ)))
 
 
 @cache

@@ -232,6 +232,7 @@ class Database:
         self._connection: Connection | None = None
         self._prepared: set[str] = set()
         self._last_used = 0.0
+        self._description: Sequence[Sequence[Any]] | None = None
 
     def run(
         self, statement: Statement, parameters: Mapping[str, object], deadline: Deadline
@@ -345,6 +346,7 @@ class Database:
         try:
             with connection.cursor() as cursor:
                 changed = cursor.execute(statement, parameters)
+                self._description = cursor.description
                 rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
                 return rows, changed
         except pymysql.Error:
@@ -405,6 +407,17 @@ class Session:
             failure = _describe(error, ours=statement)
             raise LedgerUnavailable(f"the database gave {failure}") from None
         return rows
+
+    def table(
+        self, statement: str, parameters: Mapping[str, object]
+    ) -> tuple[list[str], Sequence[Row]]:
+        """Run one reading statement and return its columns' names and its rows.
+
+        Raises:
+            LedgerUnavailable: with the database's error, or because the connection was lost.
+        """
+        rows = self.query(statement, parameters)
+        return [str(each[0]) for each in self._database._description or ()], rows  # noqa: SLF001
 
     def try_out(self, statement: str) -> DatabaseError | None:
         """Run one statement, take back whatever it did, and return the database's error, if any.
