@@ -16,6 +16,7 @@ from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.deployment import Deployment, DeploymentError, Function, Resource
 from stripe_settlement_cli.failure_reasons import COMES_BACK, printable
 from stripe_settlement_cli.finding import Finding, State
+from stripe_settlement_cli.operations import OperationsError, has_operations, invoke
 from stripe_settlement_cli.queue_consumer import QueueConsumer
 from stripe_settlement_cli.report import console, counted, say
 from stripe_settlement_cli.stripe_side import (
@@ -485,12 +486,43 @@ SECTIONS: Final[dict[str, tuple[Check, ...]]] = {
 """Every check, in the order in which they are printed."""
 
 _WEBHOOK: Final = "Stripe → webhook → settlement"
+_DATABASE: Final = "Database"
 
 NOT_CHECKED: Final = Finding(
     State.ADVICE,
-    "the database is not looked at by this version",
+    "the database is not looked at: this stack has no function that could",
     "docs/runbook.md, Database",
 )
+
+
+def database(context: Context) -> list[tuple[str, Finding]]:
+    """Return the lines about the database, each with its check's name, as the stack reports them.
+
+    Only the stack's own function reaches the database. Its verb `doctor` returns `checks`: objects
+    with `check`, `state` (`well`, `broken`, `unknown`, `advice`), `text` and `hint`.
+    """
+    stack = context.deployment.stack
+    if not has_operations(stack):
+        return [("database", NOT_CHECKED)]
+    try:
+        checks = invoke(stack, context.clients, "doctor")["checks"]
+        return [
+            (
+                printable(each["check"]),
+                Finding(
+                    State[str(each["state"]).upper()],
+                    printable(each["text"]),
+                    printable(each.get("hint", "")),
+                ),
+            )
+            for each in checks
+        ]
+    except OperationsError as error:
+        finding = Finding(State.UNKNOWN, f"the database was not looked at: {error}")
+    except (KeyError, TypeError):
+        text = "the database was not looked at: the response is of another version"
+        finding = Finding(State.UNKNOWN, text, "Install the version that is deployed.")
+    return [("database", finding)]
 
 
 def examine(check: Check, look: Look, name: str = "") -> Finding:
@@ -538,7 +570,10 @@ def doctor(asked: Namespace) -> int:
         finding = examine(partial(_probe, url=asked.probe), look, "probe")
         findings.append((_WEBHOOK, "probe", finding))
         _print(context, finding)
-    _print(context, NOT_CHECKED)
+    say(context.out, _DATABASE, "bold")
+    for name, finding in database(context):
+        findings.append((_DATABASE, name, finding))
+        _print(context, finding)
     bad = sum(each.state in (State.BROKEN, State.UNKNOWN) for _, _, each in findings)
     verb = "needs" if bad == 1 else "need"
     verdict = f"{bad} of {len(findings)} {verb} attention." if bad else "All is well."
