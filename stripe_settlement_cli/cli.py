@@ -116,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
         const="",
         metavar="URL",
         help="post a signed event of no interest and a forged one to the webhook; by default to "
-        "the address in the stack's outputs",
+        "the address in the stack's outputs. The forged one sets off an alarm",
     )
     explain = commands.add_parser(
         "explain",

@@ -11,6 +11,7 @@ import pytest
 
 from local.cloud import STACK, LocalCloud
 from local.servers.cdk import REPOSITORY
+from local.waiting import wait_for
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -38,14 +39,26 @@ def doctor(cloud: LocalCloud, *arguments: str) -> dict[str, str]:
     }
 
 
+def wait_until_well(cloud: LocalCloud) -> None:
+    """Wait until nothing is left to mend; an alarm of what was before clears after its period."""
+    wait_for(
+        lambda: doctor(cloud) == WITHOUT_A_KEY or None,
+        "doctor to find nothing but Stripe's lines",
+        seconds=60.0,
+    )
+
+
 def test_deployed_app_is_all_well_from_its_event_source_to_who_is_notified(
     cloud: LocalCloud,
 ) -> None:
-    assert doctor(cloud) == WITHOUT_A_KEY
+    wait_until_well(cloud)
 
 
 def test_webhook_is_probed_where_it_is(cloud: LocalCloud) -> None:
-    assert doctor(cloud, "--probe", cloud.addresses.webhook_url) == WITHOUT_A_KEY
+    wait_until_well(cloud)
+
+    # Its forged request may set off the alarm on signature failures, which is another line.
+    assert "probe" not in doctor(cloud, "--probe", cloud.addresses.webhook_url)
 
 
 def delete_event_function(cloud: LocalCloud) -> None:
@@ -81,4 +94,4 @@ def test_what_was_changed_by_hand_is_seen_until_the_mend_it_names_has_run(
 
     assert lines <= damaged.keys()
     assert all(damaged[each] == "broken" for each in lines)
-    assert doctor(cloud) == WITHOUT_A_KEY
+    wait_until_well(cloud)
