@@ -34,7 +34,7 @@ from settlement.domain.service import Delivery, Parts, handle_stripe_event
 from settlement.errors import UnexpectedFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from settlement.adapters.database import Credentials
     from settlement.adapters.operations import ReadingOperations, ResolvingOperations
@@ -60,22 +60,50 @@ def deliver(open_envelope: Opener, *, route: Route, context: LambdaContext) -> R
     Returns:
         The result; ``error`` is set exactly when the delivery is not acknowledged.
     """
-    received_at, started = utc_now(), time.perf_counter()
-    delivery = Delivery(
-        route=route, received_at=received_at, deadline=Deadline.of_invocation(context)
-    )
+    delivery, started = _delivery(route, context), time.perf_counter()
     result = handle_stripe_event(lambda: open_envelope(delivery.deadline), delivery, parts)
+    _report(result, delivery, started, context)
+    return result
+
+
+def deliver_batch(
+    openers: Sequence[Callable[[], object]], *, route: Route, context: LambdaContext
+) -> list[Result]:
+    """Take many deliveries to their committed outcomes, and report each.
+
+    Args:
+        openers: One per delivery: gives the authentic event, or raises ``RejectedDelivery``.
+        route: How they came.
+        context: The invocation, for the time it has left.
+
+    Returns:
+        One result per delivery, in their order; each rests on its own outcome.
+    """
+    from settlement.domain.batch import handle_stripe_events  # a single event starts without it
+
+    delivery, started = _delivery(route, context), time.perf_counter()
+    results = []
+    for result in handle_stripe_events(openers, delivery, parts):
+        _report(result, delivery, started, context)
+        results.append(result)
+    return results
+
+
+def _delivery(route: Route, context: LambdaContext) -> Delivery:
+    return Delivery(route=route, received_at=utc_now(), deadline=Deadline.of_invocation(context))
+
+
+def _report(result: Result, delivery: Delivery, started: float, context: LambdaContext) -> None:
     try:
         telemetry().report(
             result,
-            route=route,
-            received_at=received_at,
+            route=delivery.route,
+            received_at=delivery.received_at,
             duration_ms=(time.perf_counter() - started) * 1000,
             context=context,
         )
     except Exception as error:  # noqa: BLE001 - the outcome is committed: it is what is returned
         report_failed(result, UnexpectedFailure.of(error))
-    return result
 
 
 @cache

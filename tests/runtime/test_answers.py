@@ -12,6 +12,7 @@ from tests.support.events import (
     WEBHOOK_SECRET,
     any_paid_event,
     eventbridge_envelope,
+    sqs_batch,
     webhook_request,
 )
 from tests.support.secrets_manager_server import ARN, SecretsManagerServer, secret_string
@@ -43,6 +44,22 @@ def test_eventbridge_event_settles_and_answers_its_outcome(cachao: Cachao, start
         "anomaly": None,
     }
     assert (cachao.status(order), cachao.settlements(order)) == ("paid", 1)
+
+
+def test_batch_settles_and_answers_what_failed(cachao: Cachao, start: Start) -> None:
+    orders = [cachao.add_order() for _ in range(3)]
+    first, second, third = (
+        eventbridge_envelope(event_for(order, payment=f"p{number}"))
+        for number, order in enumerate(orders)
+    )
+
+    report = start("eventbridge_handler").invoke(sqs_batch(first, "poison", second, first, third))
+
+    assert not report.is_error
+    assert report.json == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert [(cachao.status(order), cachao.settlements(order)) for order in orders] == [
+        ("paid", 1)
+    ] * 3
 
 
 def test_webhook_settles_and_answers_200(cachao: Cachao, start: Start) -> None:

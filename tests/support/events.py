@@ -120,6 +120,20 @@ def eventbridge_envelope(event: Json, *, source: str = PARTNER_SOURCE) -> Json:
     }
 
 
+def sqs_batch(*envelopes: object) -> Json:
+    """What an event source mapping hands over; a text is a message's body as it is."""
+    return {
+        "Records": [
+            {
+                "messageId": f"m{number}",
+                "body": each if isinstance(each, str) else json.dumps(each),
+                "eventSource": "aws:sqs",
+            }
+            for number, each in enumerate(envelopes)
+        ]
+    }
+
+
 def body_of(value: object) -> str:
     """``value`` as Stripe writes a body: indented JSON, UTF-8."""
     return json.dumps(value, indent=2, ensure_ascii=False)

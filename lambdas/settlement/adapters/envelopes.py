@@ -45,6 +45,26 @@ def open_eventbridge_envelope(envelope: object, sources: EventSources) -> object
     return envelope["detail"]
 
 
+def open_sqs_record(record: object, sources: EventSources) -> object:
+    """Take the Stripe event out of an SQS message whose body is an EventBridge event.
+
+    Args:
+        record: One of the ``Records`` that an event source mapping hands over.
+        sources: Whose events are settled.
+
+    Raises:
+        RejectedDelivery: the body is not JSON, or no EventBridge event of Stripe's.
+    """
+    body = record.get("body") if isinstance(record, dict) else None
+    if not isinstance(body, str):
+        raise RejectedDelivery("expected an SQS message with a body")
+    try:
+        envelope = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RejectedDelivery("the message's body is not JSON") from None
+    return open_eventbridge_envelope(envelope, sources)
+
+
 def _is_accepted(source: str, sources: EventSources) -> bool:
     if sources.partner_source:
         return source == sources.partner_source

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from settlement.domain.outcomes import Outcome, Result
 from settlement.domain.payments import Payment, PaymentState, read_event, read_payment
 from settlement.domain.service import handle_stripe_event
-from settlement.errors import SettlementError, StatementRefused
+from settlement.errors import StatementRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,8 +77,8 @@ def _settle(
         except StatementRefused:
             middle = len(batch) // 2
             waiting += [batch[middle:], batch[:middle]]
-        except SettlementError:
-            break  # the database, or the time, is away: each event says so by itself
+        except Exception:  # noqa: BLE001
+            break  # the database or the time is away, or a defect: each event says so by itself
     return settled
 
 
