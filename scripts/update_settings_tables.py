@@ -26,6 +26,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "QueueSettings",
         "StripeAccountSettings",
         "ReconciliationSettings",
+        "OperationsSettings",
         "MigrationSettings",
         "LogSettings",
     ),

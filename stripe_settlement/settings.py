@@ -412,6 +412,22 @@ class ReconciliationSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OperationsSettings(Checked):
+    """The functions that the operator's command line asks the database through.
+
+    Raises:
+        ValueError: a function may not run for so long.
+    """
+
+    timeout: Duration = Duration.seconds(30)  # noqa: RUF009
+    """How long one answer may take. A single query is given up after 20 seconds, so as not to weigh
+    on a database in trouble."""
+
+    def _check(self) -> None:
+        require_duration("timeout", self.timeout, Duration.seconds(10), Duration.minutes(15))
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettlementSettings(Checked):
     """Everything that can be configured. `SettlementSettings()` is valid as it is.
 
@@ -465,6 +481,9 @@ class SettlementSettings(Checked):
 
     reconciliation: ReconciliationSettings | None = ReconciliationSettings()
     """The third net, with an API key alone; None creates none."""
+
+    operations: OperationsSettings | None = OperationsSettings()
+    """What the operator's command line asks the database through; None: it cannot ask."""
 
     queues: QueueSettings = QueueSettings()
     """The rule's dead-letter queue and the functions' on-failure queues."""

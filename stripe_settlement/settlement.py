@@ -32,11 +32,13 @@ from stripe_settlement._validation import require_types
 from stripe_settlement.bundling.code import settlement_code
 from stripe_settlement.database import DatabaseConnection
 from stripe_settlement.functions.network import network_of
+from stripe_settlement.functions.python_function import PythonFunction
 from stripe_settlement.functions.settlement_functions import SettlementFunctions
 from stripe_settlement.monitoring.alarm_topic import AlarmTopic, allow_alarms
 from stripe_settlement.monitoring.alarms import SettlementAlarms
 from stripe_settlement.monitoring.dashboard import SettlementDashboard
 from stripe_settlement.monitoring.metrics import FIVE_MINUTES, SettlementMetric, SettlementMetrics
+from stripe_settlement.operations import OperationsGrant
 from stripe_settlement.redrive_grant import RedriveGrant
 from stripe_settlement.routes.eventbridge import EventRoute
 from stripe_settlement.routes.webhook import WebhookRoute
@@ -234,6 +236,10 @@ class StripeSettlement(Construct):
             else None
         )
         """The third net; None without an API key, or if the settings leave it out."""
+        self.operations: Final = (
+            create.operations(self.settings.operations) if self.settings.operations else None
+        )
+        """What the operator's command line asks; None if the settings leave it out."""
         self.migration: Final = (
             create.migration(self.settings.migration) if self.settings.migration else None
         )
@@ -305,6 +311,24 @@ class StripeSettlement(Construct):
         """Allow invoking the functions directly, `$LATEST` alone."""
         return self._grants.invoke(grantee)
 
+    def grant_observe(self, grantee: iam.IGrantable) -> None:
+        """Allow `stripe-settlement` to look: at the stack, its logs and, by closed verbs, its data.
+
+        Not at what waits in the queues, which is the customers': that is `grant_redrive`.
+
+        Raises:
+            ValueError: the settings leave `operations` out.
+        """
+        self._operations_grant().observe(grantee)
+
+    def grant_resolve(self, grantee: iam.IGrantable) -> None:
+        """Allow `stripe-settlement anomalies resolve`: closing anomalies, and nothing else.
+
+        Raises:
+            ValueError: the settings leave `operations` out.
+        """
+        self._operations_grant().resolve(grantee)
+
     def metric(
         self,
         name: SettlementMetric,
@@ -335,6 +359,28 @@ class StripeSettlement(Construct):
     def metric_lag(self, statistic: str = "p99") -> cloudwatch.Metric:
         """Return the milliseconds from the event's creation at Stripe to the commit."""
         return self.metric(SettlementMetric.SETTLEMENT_LAG, statistic=statistic)
+
+    def _operations_grant(self) -> OperationsGrant:
+        if self.operations is None:
+            raise ValueError(
+                f"{self.node.path} has no functions to ask: operations is None. Leave it at "
+                "OperationsSettings() to have them."
+            )
+        functions: list[PythonFunction] = [
+            *self.functions,
+            self.operations.read,
+            self.operations.resolve,
+        ]
+        functions += [self.reconciliation.function] if self.reconciliation else []
+        return OperationsGrant(
+            self,
+            operations=self.operations,
+            functions=functions,
+            queues=list(self.failure_queues.values()),
+            rule=self.event_route.rule,
+            topic=self.alarm_topic,
+            alarms=self.alarms.alarms,
+        )
 
     def _bundle(self) -> lambda_.Code:
         functions = self.settings.functions

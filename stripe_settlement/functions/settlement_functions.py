@@ -17,9 +17,11 @@ from stripe_settlement.encryption import key_behind
 from stripe_settlement.functions.network import Network
 from stripe_settlement.functions.schema_migration import SchemaMigration
 from stripe_settlement.functions.settlement_function import SettlementFunction
+from stripe_settlement.operations import Operations
 from stripe_settlement.reconciliation import Reconciliation
 from stripe_settlement.settings import (
     MigrationSettings,
+    OperationsSettings,
     ReconciliationSettings,
     SettlementSettings,
     WebhookSettings,
@@ -84,6 +86,19 @@ class SettlementFunctions:
             settings=reconciliation,
             function_settings=self.settings.functions,
             api_base=self.settings.stripe_resources.api_base,
+            name_prefix=self.settings.resource_prefix,
+            network=self.network,
+        )
+
+    def operations(self, operations: OperationsSettings) -> Operations:
+        """Create the functions that the operator's command line reaches the database through."""
+        return Operations(
+            self.scope,
+            code=self.code,
+            database=self.database,
+            environment={"POWERTOOLS_SERVICE_NAME": self.service_name},
+            settings=operations,
+            function_settings=self.settings.functions,
             name_prefix=self.settings.resource_prefix,
             network=self.network,
         )

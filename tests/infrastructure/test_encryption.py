@@ -100,7 +100,7 @@ def test_log_groups_are_under_the_key_of_the_settings_which_lets_cloudwatch_logs
 
     [key] = resources(template_of(stack), "AWS::KMS::Key")
     found = log_groups(stack)
-    assert len(found) == 5
+    assert len(found) == 7
     assert {str(each["Properties"].get("KmsKeyId")) for each in found.values()} == {
         str({"Fn::GetAtt": [key, "Arn"]})
     }

@@ -131,6 +131,8 @@ def test_secrets_are_read_and_the_stacks_signing_secret_alone_is_written(
     [
         ("StripeEventBridgeHandler", {"ReadTheDatabaseSecret"}),
         ("SchemaMigration", {"ReadTheDatabaseSecret"}),
+        ("OperationsRead", {"ReadTheDatabaseSecret"}),
+        ("OperationsResolve", {"ReadTheDatabaseSecret"}),
         ("StripePaymentFunction", {"ReadTheDatabaseSecret", "ReadTheStripeSecret"}),
     ],
 )

@@ -204,7 +204,7 @@ def test_the_settlement_shares_its_asset_and_its_network_with_the_migration(stac
         for logical_id, each in resources(template_of(stack), "AWS::Lambda::Function").items()
         if logical_id.startswith("Settlement") and "Provider" not in logical_id
     ]
-    assert len(functions) == 3
+    assert len(functions) == 5
     assert all(each["Code"] == functions[0]["Code"] for each in functions)
 
 
@@ -222,5 +222,5 @@ def test_the_permissions_boundary_covers_the_role_that_cdk_makes_for_the_trigger
     settle(stack, permissions_boundary=boundary)
 
     roles = resources(template_of(stack), "AWS::IAM::Role")
-    assert len(roles) == 4
+    assert len(roles) == 6
     assert all("PermissionsBoundary" in each["Properties"] for each in roles.values())

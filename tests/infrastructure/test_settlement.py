@@ -80,7 +80,8 @@ def test_live_settlement_with_two_secrets_and_a_source_has_everything(stack: Sta
         "AWS::Events::EventBus": 1,
         "AWS::Events::Rule": 1,
         "AWS::ApiGateway::Method": 1,
-        "AWS::Lambda::Function": 4,  # two that settle, the migration, and CDK's trigger
+        # Two that settle, two for the command line, the migration, and CDK's trigger.
+        "AWS::Lambda::Function": 6,
         "AWS::SQS::Queue": 3,
         "AWS::CloudWatch::Alarm": 26,
         "AWS::CloudWatch::Dashboard": 1,
@@ -230,6 +231,8 @@ def test_tags_name_the_component_of_each_part(stack: Stack) -> None:
         "Alarms",
         "Dashboard",
         "EventRoute",
+        "OperationsRead",
+        "OperationsResolve",
         "SchemaMigration",
         "StripeEventBridgeHandler",
         "StripePaymentFunction",
@@ -274,7 +277,7 @@ def test_functions_in_a_vpc_share_one_security_group(stack: Stack) -> None:
         for logical_id, each in resources(template, "AWS::Lambda::Function").items()
         if logical_id.startswith("Settlement") and "Provider" not in logical_id
     ]
-    assert groups == [[{"Fn::GetAtt": [group, "GroupId"]}]] * 3
+    assert groups == [[{"Fn::GetAtt": [group, "GroupId"]}]] * 5
 
 
 def test_existing_subnets_and_security_groups_are_used(stack: Stack) -> None:
