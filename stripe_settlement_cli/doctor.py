@@ -13,6 +13,7 @@ from typing import Any, Final
 from stripe_settlement_cli.aws import AWS_ERRORS, Client, error_code, is_denied
 from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.context import Context
+from stripe_settlement_cli.database import database_lines
 from stripe_settlement_cli.deployment import Deployment, DeploymentError, Function, Resource
 from stripe_settlement_cli.failure_reasons import COMES_BACK, printable
 from stripe_settlement_cli.finding import Finding, State
@@ -496,30 +497,18 @@ NOT_CHECKED: Final = Finding(
 
 
 def database(context: Context) -> list[tuple[str, Finding]]:
-    """Return the lines about the database, each with its check's name, as the stack reports them.
+    """Return the lines about the database, each with its check's name.
 
-    Only the stack's own function reaches the database. Its verb `doctor` returns `checks`: objects
-    with `check`, `state` (`well`, `broken`, `unknown`, `advice`), `text` and `hint`.
+    Only the stack's own function reaches the database.
     """
     stack = context.deployment.stack
     if not has_operations(stack):
         return [("database", NOT_CHECKED)]
     try:
-        checks = invoke(stack, context.clients, "doctor")["checks"]
-        return [
-            (
-                printable(each["check"]),
-                Finding(
-                    State[str(each["state"]).upper()],
-                    printable(each["text"]),
-                    printable(each.get("hint", "")),
-                ),
-            )
-            for each in checks
-        ]
+        return database_lines(partial(invoke, stack, context.clients), stack.name)
     except OperationsError as error:
         finding = Finding(State.UNKNOWN, f"the database was not looked at: {error}")
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         text = "the database was not looked at: the response is of another version"
         finding = Finding(State.UNKNOWN, text, "Install the version that is deployed.")
     return [("database", finding)]

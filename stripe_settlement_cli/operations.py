@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stripe_settlement_cli.aws import AWS_ERRORS, Clients, error_code, is_denied
 from stripe_settlement_cli.deployment import Resource, Stack
-from stripe_settlement_cli.failure_reasons import NO_ANSWER, reason_of_error
+from stripe_settlement_cli.failure_reasons import NO_ANSWER, printable, reason_of_error
 
 READ: Final = "operations_read_handler.handler"
 RESOLVE: Final = "operations_resolve_handler.handler"
@@ -65,6 +65,8 @@ def invoke(
         raise OperationsError(str(reason_of_error(payload)))
     if not isinstance(payload, dict):
         raise OperationsError("its response is no JSON object")
+    if "error" in payload:
+        raise OperationsError(printable(payload["error"]))
     return payload
 
 
