@@ -1,0 +1,142 @@
+"""More tickets are paid for than there are: reported, or held, and exact under races."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.shop import ShopTables
+from settlement.domain.order_tables import StatusWords, TicketsTable
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result
+from tests.support.cachao import OTHER_TABLES, Cachao, deliver, event_for
+
+if TYPE_CHECKING:
+    from local.servers.mariadb import MariaDBServer
+    from local.shop import Order
+
+CONNECTIONS = 32
+SEATS = 100
+BUYERS = 1000
+
+SHAPES = pytest.mark.parametrize(
+    "tables", [None, OTHER_TABLES], ids=["the service's", "another team's"]
+)
+
+
+def sell(cachao: Cachao, orders: list[Order]) -> list[Result]:
+    """Pay for all of them at once, over many connections."""
+    with ExitStack() as stack:
+        databases = [stack.enter_context(closing(cachao.database())) for _ in range(CONNECTIONS)]
+        pool = stack.enter_context(ThreadPoolExecutor(CONNECTIONS))
+
+        def lane(number: int) -> list[Result]:
+            return [
+                deliver(event_for(order, payment=f"{cachao.name}_{order.id}"), databases[number])
+                for order in orders[number::CONNECTIONS]
+            ]
+
+        return [result for results in pool.map(lane, range(CONNECTIONS)) for result in results]
+
+
+def on_sale(cachao: Cachao, buyers: int, seats: int) -> list[Order]:
+    ticket = cachao.add_ticket(limit=seats)
+    return [cachao.add_order(ticket_id=ticket, quantity=1, discounted=False) for _ in range(buyers)]
+
+
+@SHAPES
+def test_every_order_beyond_the_limit_is_settled_and_reported_once(
+    shared_server: MariaDBServer, tables: ShopTables | None
+) -> None:
+    cachao = Cachao(shared_server, tables=tables)
+    orders = on_sale(cachao, BUYERS, SEATS)
+
+    results = sell(cachao, orders)
+
+    assert Counter((result.outcome, result.anomaly) for result in results) == {
+        (Outcome.SETTLED, None): SEATS,
+        (Outcome.SETTLED, AnomalyKind.OVERSOLD): BUYERS - SEATS,
+    }
+    assert cachao.counters(orders[0])[0] == BUYERS
+    assert Counter(kind for kind, _ in cachao.anomalies()) == {"oversold": BUYERS - SEATS}
+
+
+@SHAPES
+def test_no_order_beyond_the_limit_is_settled_where_it_is_held(
+    shared_server: MariaDBServer, tables: ShopTables | None
+) -> None:
+    cachao = Cachao(
+        shared_server,
+        tables=tables,
+        when_sold_out="hold",
+        statuses=StatusWords(open=(tables or ShopTables()).open, held="held"),
+    )
+    orders = on_sale(cachao, BUYERS, SEATS)
+
+    results = sell(cachao, orders)
+
+    assert Counter((result.outcome, result.anomaly) for result in results) == {
+        (Outcome.SETTLED, None): SEATS,
+        (Outcome.ANOMALY, AnomalyKind.OVERSOLD): BUYERS - SEATS,
+    }
+    assert cachao.counters(orders[0])[0] == SEATS
+    assert Counter(kind for kind, _ in cachao.anomalies()) == {"oversold": BUYERS - SEATS}
+    assert Counter(map(cachao.status, orders)) == {"paid": SEATS, "held": BUYERS - SEATS}
+
+
+def test_held_order_settles_once_there_is_a_seat(shared_server: MariaDBServer) -> None:
+    cachao = Cachao(shared_server, when_sold_out="hold", statuses=StatusWords(held="held"))
+    [order] = on_sale(cachao, 1, 0)
+    event = event_for(order)
+    with closing(cachao.database()) as database:
+        assert deliver(event, database).anomaly is AnomalyKind.OVERSOLD
+        cachao.query("UPDATE tickets SET max_quantity = 1")
+
+        assert deliver(event, database).outcome is Outcome.SETTLED
+    assert cachao.query("SELECT resolution FROM payment_anomalies") == [("settled",)]
+
+
+def test_order_of_more_tickets_than_are_left_is_held_whole(shared_server: MariaDBServer) -> None:
+    cachao = Cachao(shared_server, when_sold_out="hold")
+    ticket = cachao.add_ticket(limit=3)
+    first, second = (cachao.add_order(ticket_id=ticket, quantity=2) for _ in range(2))
+    with closing(cachao.database()) as database:
+        deliver(event_for(first, payment="a"), database)
+        result = deliver(event_for(second, payment="b"), database)
+
+    assert result.anomaly is AnomalyKind.OVERSOLD
+    assert "2 paid, 2 of 3 were sold before" in str(result.reason)
+    assert cachao.counters(second) == (2, 0)
+    assert cachao.status(second) == "pending"
+
+
+def test_oversold_order_costs_no_further_round_trip(shared_server: MariaDBServer) -> None:
+    cachao = Cachao(shared_server)
+    warm, order = on_sale(cachao, 2, 0)
+    question = (
+        "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+        "WHERE VARIABLE_NAME = 'Com_execute_sql'"
+    )
+    with closing(cachao.database()) as database:
+        deliver(event_for(warm, payment="a"), database)
+        before = int(cachao.value(question))
+
+        assert deliver(event_for(order, payment="b"), database).outcome is Outcome.SETTLED
+        assert int(cachao.value(question)) - before == 1
+
+
+@pytest.mark.parametrize("limited", [True, False], ids=["NULL in the row", "no such column"])
+def test_ticket_without_a_limit_is_never_sold_out(
+    shared_server: MariaDBServer, *, limited: bool
+) -> None:
+    settings = {} if limited else {"tickets": TicketsTable(max_quantity=None)}
+    cachao = Cachao(shared_server, **settings)
+    orders = [cachao.add_order(quantity=500) for _ in range(3)]
+    with closing(cachao.database()) as database:
+        results = [deliver(event_for(order, payment=str(order.id)), database) for order in orders]
+
+    assert [(result.outcome, result.anomaly) for result in results] == [(Outcome.SETTLED, None)] * 3
+    assert [cachao.counters(order)[0] for order in orders] == [500] * 3
