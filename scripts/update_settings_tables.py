@@ -22,6 +22,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "SettlementSettings",
         "FunctionSettings",
         "EventSettings",
+        "OnSaleQueueSettings",
         "WebhookSettings",
         "QueueSettings",
         "StripeAccountSettings",

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from aws_cdk import RemovalPolicy
 
@@ -112,6 +112,10 @@ class Environment:
     reserved_concurrency: int | None = FunctionSettings.reserved_concurrency
     """Maximum concurrent executions of each function. None for a quota too small for it."""
 
+    on_sale: Literal["queued", "draining"] | None = None
+    """On-sale mode, before many buy one ticket within minutes: `queued` settles in batches from a
+    queue. `draining` is the step back, until the queue is empty. None: one event an invocation."""
+
     access_logs: bool = True
     """Whether the API writes them; the account needs API Gateway's CloudWatch role for it."""
 
@@ -194,7 +198,7 @@ def _read_fields(kind: type, values: Mapping[str, object], path: str) -> dict[st
 
 
 def _read(kind: Any, value: object, path: str) -> object:
-    optional = isinstance(kind, UnionType)
+    optional = get_origin(kind) in (Union, UnionType)  # Literal | None is the former
     if optional and value is None:
         return None
     kind = get_args(kind)[0] if optional else kind

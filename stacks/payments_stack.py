@@ -12,8 +12,10 @@ from stacks.environments import Environment, NetworkIds
 from stacks.parameters import DeploymentParameters
 from stripe_settlement import (
     AlarmSettings,
+    EventSettings,
     FunctionSettings,
     LogSettings,
+    OnSaleQueueSettings,
     QueueSettings,
     SettlementSettings,
     StripeAccountSettings,
@@ -104,6 +106,9 @@ class PaymentsStack(Stack):
         self._output("EventRuleArn", route.rule.rule_arn, "The rule that takes Stripe's events")
         self._output("EventBusName", route.event_bus.event_bus_name, "The bus the rule is on")
         self._output("StripeEventDlqUrl", route.dlq.queue.queue_url, "Events not delivered")
+        if (on_sale := settlement.on_sale_queue) is not None:
+            self._output("OnSaleQueueUrl", on_sale.queue.queue_url, "Events waiting for a batch")
+            self._output("OnSaleDlqUrl", on_sale.dlq.queue.queue_url, "Events no batch settled")
         for each in settlement.functions:
             name, queue = each.node.id, each.failure_queue
             self._output(f"{name}Name", each.function.function_name, f"Function {name}")
@@ -129,6 +134,11 @@ def _settings(
         environment_name=environment.name,
         functions=FunctionSettings(
             reserved_concurrency=environment.reserved_concurrency, logs=logs
+        ),
+        events=EventSettings(
+            queue=OnSaleQueueSettings(draining=environment.on_sale == "draining")
+            if environment.on_sale
+            else None
         ),
         queues=QueueSettings(removal_policy=environment.removal_policy),
         stripe_resources=StripeAccountSettings(

@@ -151,6 +151,50 @@ class QueueSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnSaleQueueSettings(Checked):
+    """On-sale mode: a queue between the rule and the function, which settles a batch at once.
+
+    Raises:
+        ValueError: SQS or Lambda would reject a value.
+    """
+
+    draining: bool = False
+    """Whether the rule delivers to the function directly again, while what is in the queue is still
+    settled. The step on the way back: deploy it, wait until the queue is empty, then remove it."""
+
+    batch_size: int = 50
+    """Events of one invocation at most. A hot ticket's row is locked once for all of them."""
+
+    batching_window: Duration = Duration.seconds(1)  # noqa: RUF009 - immutable
+    """How long Lambda collects a batch that is not full, in whole seconds. What a buyer waits when
+    few come; Lambda asks for at least one second if a batch has more than 10."""
+
+    maximum_concurrency: int = 5
+    """Batches settled at once, 2 or more, and no more than the function's reserved concurrency:
+    what Lambda could not run would use up its attempts. More do not help a hot ticket."""
+
+    max_receive_count: int = 5
+    """Times a message is tried before it goes to the dead-letter queue. Between two of them are six
+    times the function's timeout, as Lambda's documentation asks of the visibility timeout."""
+
+    def _check(self) -> None:
+        require_between("batch_size", self.batch_size, 1, 1000)
+        if self.batching_window.to_milliseconds() % 1000:
+            raise ValueError(
+                f"batching_window is {self.batching_window.to_milliseconds():g} ms; allowed are "
+                "whole seconds, which is how Lambda counts it."
+            )
+        require_duration(
+            "batching_window",
+            self.batching_window,
+            Duration.seconds(1 if self.batch_size > 10 else 0),
+            Duration.minutes(5),
+        )
+        require_between("maximum_concurrency", self.maximum_concurrency, 2, 1000)
+        require_between("max_receive_count", self.max_receive_count, 1, 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EventSettings(Checked):
     """The rule that takes Stripe's events off the bus.
 
@@ -173,6 +217,10 @@ class EventSettings(Checked):
 
     max_event_age: Duration = Duration.hours(1)  # noqa: RUF009
     """How long EventBridge goes on trying. Short, so that the operator is notified soon."""
+
+    queue: OnSaleQueueSettings | None = None
+    """On-sale mode: many payments for few tickets within minutes. None: the rule invokes the
+    function for each event, which is simpler and settles an ordinary day sooner."""
 
     bus_logs: events.LogConfig | None = None
     """What the bus created here logs about each delivery. The lines go where a delivery source of
@@ -522,6 +570,7 @@ class SettlementSettings(Checked):
                 rf"{_TAG}{{0,256}}",
                 allowed="up to 256 letters, digits, blanks and _ . : / = + - @",
             )
+        self._check_on_sale_queue()
         self._check_alarms()
         for part in self.metadata_filter or ():
             # Stripe's limits for metadata: 40 characters of a key, 500 of a value.
@@ -545,12 +594,28 @@ class SettlementSettings(Checked):
         )
         require_duration("order_grace", self.order_grace, Duration.seconds(0), Duration.hours(24))
 
+    def _check_on_sale_queue(self) -> None:
+        """Check that Lambda can run what it takes from the queue, and that SQS waits for it."""
+        if self.events.queue is None:
+            return
+        if (reserved := self.functions.reserved_concurrency) is not None:
+            require_between(
+                "events.queue.maximum_concurrency",
+                self.events.queue.maximum_concurrency,
+                2,
+                reserved,
+                hint="More than functions.reserved_concurrency would be throttled, and a message "
+                "that is throttled often enough ends in the dead-letter queue.",
+            )
+
     def _check_alarms(self) -> None:
         """Check that no alarm waits for what cannot happen."""
         limits = {
             "queue_message_age": ("queues.retention", self.queues.retention),
             "async_event_age": ("functions.max_event_age", self.functions.max_event_age),
         }
+        if self.events.queue is not None:
+            limits["on_sale_message_age"] = ("queues.retention", self.queues.retention)
         if self.webhook is not None:
             limits["webhook_latency"] = ("webhook.timeout", self.webhook.timeout)
         if (net := self.reconciliation) is not None:

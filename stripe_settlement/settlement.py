@@ -41,6 +41,7 @@ from stripe_settlement.monitoring.metrics import FIVE_MINUTES, SettlementMetric,
 from stripe_settlement.operations import OperationsGrant
 from stripe_settlement.redrive_grant import RedriveGrant
 from stripe_settlement.routes.eventbridge import EventRoute
+from stripe_settlement.routes.on_sale_queue import OnSaleQueue
 from stripe_settlement.routes.webhook import WebhookRoute
 from stripe_settlement.settings import SettlementSettings
 from stripe_settlement.stripe_account.access import StripeAccess
@@ -183,6 +184,8 @@ class StripeSettlement(Construct):
             event_source_name = self.event_destination.event_source_name
         if event_source_name is not None:
             self.event_function.function.add_environment("STRIPE_EVENT_SOURCE", event_source_name)
+        self.on_sale_queue: Final = self._on_sale_queue(queue_key)
+        """Between the rule and the function; None without on-sale mode."""
         self.event_route: Final = EventRoute(
             self,
             "EventRoute",
@@ -195,6 +198,9 @@ class StripeSettlement(Construct):
             queue_key=queue_key,
             name_prefix=prefix,
             source_may_change=self.event_destination is not None,
+            queue=self.on_sale_queue.queue
+            if self.on_sale_queue and not self.on_sale_queue.draining
+            else None,
         )
         """The preferred route."""
         self.signing_secret: Final = (
@@ -255,6 +261,7 @@ class StripeSettlement(Construct):
             topic=self.alarm_topic,
             functions=self.functions,
             event_route=self.event_route,
+            on_sale_queue=self.on_sale_queue,
             webhook_route=self.webhook_route,
             metrics=self._metrics,
             reconciliation=self.reconciliation,
@@ -283,6 +290,8 @@ class StripeSettlement(Construct):
     def failure_queues(self) -> dict[str, sqs.IQueue]:
         """Every queue that is empty as long as all is well, by its label."""
         queues = [self.event_route.dlq, *(each.failure_queue for each in self.functions)]
+        if self.on_sale_queue is not None:
+            queues.append(self.on_sale_queue.dlq)
         return {each.label: each.queue for each in queues}
 
     @property
@@ -382,6 +391,18 @@ class StripeSettlement(Construct):
             alarms=self.alarms.alarms,
         )
 
+    def _on_sale_queue(self, key: kms.IKey | None) -> OnSaleQueue | None:
+        if self.settings.events.queue is None:
+            return None
+        return OnSaleQueue(
+            self,
+            "OnSaleQueue",
+            function=self.event_function,
+            settings=self.settings.events.queue,
+            queue_settings=self.settings.queues,
+            encryption_key=key,
+        )
+
     def _bundle(self) -> lambda_.Code:
         functions = self.settings.functions
         return settlement_code(runtime=functions.runtime, architecture=functions.architecture)
@@ -451,6 +472,7 @@ class StripeSettlement(Construct):
             "Dashboard",
             functions=self.functions,
             event_route=self.event_route,
+            on_sale_queue=self.on_sale_queue,
             webhook_route=self.webhook_route,
             metrics=self._metrics,
             reconciliation=self.reconciliation,

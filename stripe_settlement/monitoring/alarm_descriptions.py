@@ -104,6 +104,20 @@ NO_STRIPE_EVENTS = AlarmText(
     entry="no-stripe-events",
 )
 
+# The on-sale queue
+ON_SALE_QUEUE_AGE = AlarmText(
+    happened="A Stripe event has waited longer than {age} in the on-sale queue.",
+    at_risk="Customers have paid and their orders are still open. What keeps failing goes to the "
+    "On-sale DLQ.",
+    entry="on-sale-queue-age",
+)
+ON_SALE_DLQ = AlarmText(
+    happened="The function failed on an event of the on-sale queue at every attempt; it is in the "
+    "{label}.",
+    at_risk="A customer has paid and the order is not settled.",
+    entry="on-sale-dlq",
+)
+
 # The webhook route
 WEBHOOK_5XX = AlarmText(
     happened="The webhook returned a 5XX to Stripe.",

@@ -62,6 +62,10 @@ class AlarmSettings(Checked):
     """How old the oldest message of a failure queue may grow. The first message has fired already;
     this one says that nobody has dealt with it, long before the queue deletes it."""
 
+    on_sale_message_age: Duration = Duration.minutes(10)  # noqa: RUF009
+    """How old the oldest message of the on-sale queue may grow. Above six minutes, the default wait
+    for a second attempt, so that one failed attempt does not fire; an on-sale drains faster."""
+
     webhook_server_errors: int = 1
     """5XX responses of the webhook route in a period. Stripe retries them for three days (live)."""
 

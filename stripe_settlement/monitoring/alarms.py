@@ -19,6 +19,7 @@ from stripe_settlement.monitoring.alarm_settings import AlarmSettings
 from stripe_settlement.monitoring.metrics import SettlementMetric, SettlementMetrics
 from stripe_settlement.reconciliation import Reconciliation
 from stripe_settlement.routes.eventbridge import EventRoute
+from stripe_settlement.routes.on_sale_queue import OnSaleQueue
 from stripe_settlement.routes.webhook import WebhookRoute
 
 _MissingData = cloudwatch.TreatMissingData
@@ -46,6 +47,7 @@ class SettlementAlarms(Construct):
         webhook_route: WebhookRoute | None,
         metrics: SettlementMetrics,
         reconciliation: Reconciliation | None = None,
+        on_sale_queue: OnSaleQueue | None = None,
         settings: AlarmSettings | None = None,
         name_prefix: str | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class SettlementAlarms(Construct):
             webhook_route: the fallback, the only one that checks signatures; None without one.
             metrics: what the functions report themselves.
             reconciliation: the third net; None without one.
+            on_sale_queue: between the rule and its function; None without on-sale mode.
             settings: thresholds.
             name_prefix: begins the alarms' physical names; without it CloudFormation names them.
         """
@@ -72,9 +75,12 @@ class SettlementAlarms(Construct):
         self._name_prefix = name_prefix
         for function in functions:
             self._watch_function(function)
-            self._watch_asynchronous_invocations(function)
+            if not _takes_batches_alone(function, on_sale_queue):
+                self._watch_asynchronous_invocations(function)
             self._watch_queue(function.failure_queue, texts.ON_FAILURE_QUEUE)
         self._watch_event_route(event_route)
+        if on_sale_queue is not None:
+            self._watch_on_sale_queue(on_sale_queue)
         if webhook_route is not None:
             self._watch_webhook_route(webhook_route)
         if reconciliation is not None:
@@ -154,6 +160,19 @@ class SettlementAlarms(Construct):
                 missing_data=_MissingData.BREACHING,
                 silence=silence.to_human_string(),
             )
+
+    def _watch_on_sale_queue(self, each: OnSaleQueue) -> None:
+        settings = self._settings
+        self._add(
+            "OnSaleQueueOldestMessage",
+            texts.ON_SALE_QUEUE_AGE,
+            metric=each.queue.metric_approximate_age_of_oldest_message(
+                period=settings.period, statistic=_Stats.MAXIMUM
+            ),
+            threshold=settings.on_sale_message_age.to_seconds(),
+            age=settings.on_sale_message_age.to_human_string(),
+        )
+        self._watch_queue(each.dlq, texts.ON_SALE_DLQ)
 
     def _watch_webhook_route(self, route: WebhookRoute) -> None:
         settings = self._settings
@@ -287,3 +306,8 @@ class SettlementAlarms(Construct):
         if self._settings.notify_on_recovery:
             alarm.add_ok_action(self._action)
         self.alarms.append(alarm)
+
+
+def _takes_batches_alone(function: SettlementFunction, queue: OnSaleQueue | None) -> bool:
+    """Return whether nothing invokes the function asynchronously: its retries are the queue's."""
+    return queue is not None and queue.function is function and not queue.draining

@@ -18,6 +18,7 @@ from stripe_settlement.monitoring.metrics import (
 )
 from stripe_settlement.reconciliation import Reconciliation
 from stripe_settlement.routes.eventbridge import EventRoute
+from stripe_settlement.routes.on_sale_queue import OnSaleQueue
 from stripe_settlement.routes.webhook import WebhookRoute
 
 _PAGE = 24
@@ -57,6 +58,7 @@ class SettlementDashboard(Construct):
         webhook_route: WebhookRoute | None,
         metrics: SettlementMetrics,
         reconciliation: Reconciliation | None = None,
+        on_sale_queue: OnSaleQueue | None = None,
         alarms: Sequence[cloudwatch.IAlarm],
         name_prefix: str | None = None,
     ) -> None:
@@ -70,6 +72,7 @@ class SettlementDashboard(Construct):
             webhook_route: the fallback; None without one.
             metrics: what the functions report themselves.
             reconciliation: the third net; None without one.
+            on_sale_queue: between the rule and its function; None without on-sale mode.
             alarms: whose states stand on top.
             name_prefix: the dashboard is called `<prefix>-settlement`. Without it CloudFormation
                 names it, because a dashboard's name is taken once in an account and region.
@@ -83,8 +86,12 @@ class SettlementDashboard(Construct):
             default_interval=Duration.hours(3),
         )
         queues = [event_route.dlq, *(each.failure_queue for each in functions)]
+        if on_sale_queue is not None:
+            queues.append(on_sale_queue.dlq)
         self._add_summary(queues, alarms)
         self._add_event_route(event_route)
+        if on_sale_queue is not None:
+            self._add_on_sale_queue(on_sale_queue)
         if webhook_route is not None:
             self._add_webhook_route(webhook_route)
         if reconciliation is not None:
@@ -139,6 +146,30 @@ class SettlementDashboard(Construct):
             _counts("EventBridge rule", deliveries, width=_THIRD),
             _counts("Outcomes, both routes", map(self._metric, OUTCOMES), width=_THIRD),
             _counts("Anomalies by kind", map(self._metric, ANOMALY_KINDS), width=_THIRD),
+        )
+
+    def _add_on_sale_queue(self, each: OnSaleQueue) -> None:
+        queue = each.queue
+        age = queue.metric_approximate_age_of_oldest_message(label="age")
+        messages = [
+            queue.metric_approximate_number_of_messages_visible(label="waiting"),
+            queue.metric_approximate_number_of_messages_not_visible(label="being settled"),
+        ]
+        flow = [
+            queue.metric_number_of_messages_sent(label="sent", statistic=cloudwatch.Stats.SUM),
+            queue.metric_number_of_messages_deleted(
+                label="settled", statistic=cloudwatch.Stats.SUM
+            ),
+        ]
+        self.dashboard.add_widgets(
+            _counts("On-sale queue", messages, width=_THIRD),
+            cloudwatch.GraphWidget(
+                title="On-sale queue: age of the oldest message",
+                left=[age],
+                left_y_axis=_from_zero("s"),
+                width=_THIRD,
+            ),
+            _counts("On-sale queue: messages sent and settled", flow, width=_THIRD),
         )
 
     def _add_webhook_route(self, route: WebhookRoute) -> None:

@@ -1,6 +1,6 @@
 """The preferred route: Stripe's partner events, through EventBridge."""
 
-from typing import Final
+from typing import Any, Final
 
 from aws_cdk import Annotations, Duration, Fn, Resource, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -8,6 +8,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stripe_settlement._naming import physical_name
@@ -42,6 +43,7 @@ class EventRoute(Construct):
         queue_key: kms.IKey | None = None,
         name_prefix: str | None = None,
         source_may_change: bool = False,
+        queue: sqs.IQueue | None = None,
     ) -> None:
         """Create the rule, its DLQ and, for a named source, its bus.
 
@@ -59,6 +61,8 @@ class EventRoute(Construct):
             name_prefix: begins the physical names; without it CloudFormation names rule and queue.
             source_may_change: whether a deployment may bring another source, and so another bus.
                 CloudFormation can replace the rule with it only if nobody has named the rule.
+            queue: what the rule delivers to instead of the function, in on-sale mode; its own
+                policy lets the rule.
 
         Raises:
             ValueError: both a source and a bus, or a source that is not Stripe's.
@@ -81,6 +85,12 @@ class EventRoute(Construct):
         """Holds the events that could not be delivered to the function."""
         self.dlq.allow_eventbridge_to_encrypt()
         self._rule_name = None if source_may_change else physical_name(name_prefix, "stripe-events")
+        delivery: dict[str, Any] = {
+            "retry_attempts": settings.retry_attempts,
+            "max_event_age": settings.max_event_age,
+            "dead_letter_queue": self.dlq.queue,
+        }
+        direct = targets.LambdaFunction(handler, **delivery)
         self.rule: Final = events.Rule(
             self,
             "Rule",
@@ -94,15 +104,19 @@ class EventRoute(Construct):
                 detail={"livemode": [livemode]},
             ),
             targets=[
-                targets.LambdaFunction(
-                    handler,
-                    retry_attempts=settings.retry_attempts,
-                    max_event_age=settings.max_event_age,
-                    dead_letter_queue=self.dlq.queue,
-                )
+                direct if queue is None else targets.SqsQueue(self._imported(queue), **delivery)
             ],
         )
         """The rule that delivers."""
+        if queue is not None:
+            # The permission to invoke the function is there before the rule needs it again, and
+            # the permission to send before it needs that.
+            direct.bind(self.rule)
+            self.rule.node.add_dependency(queue)
+
+    def _imported(self, queue: sqs.IQueue) -> sqs.IQueue:
+        """Return the queue with a policy that no target adds to: it would wait for the rule."""
+        return sqs.Queue.from_queue_arn(self, "OnSaleQueue", queue.queue_arn)
 
     def metric(
         self,

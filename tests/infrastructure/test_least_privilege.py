@@ -10,6 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 
+from stripe_settlement import EventSettings, OnSaleQueueSettings, SettlementSettings
 from tests.infrastructure.environment_templates import ENVIRONMENTS, environment_template
 from tests.infrastructure.synthesis import (
     TemplateJson,
@@ -42,6 +43,7 @@ def everything_brought_in() -> TemplateJson:
         vpc=ec2.Vpc(stack, "Vpc", nat_gateways=0, restrict_default_security_group=False),
         vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
         queue_key=key,
+        settings=SettlementSettings(events=EventSettings(queue=OnSaleQueueSettings())),
         database=any_database(stack, secret=secret),
         stripe_secret=secret,
     )

@@ -11,12 +11,19 @@ from aws_cdk import App, CfnResource, Stack, Validations
 from cdk_nag import AwsSolutionsChecks, NagPack, ServerlessChecks
 from constructs import IConstruct
 
+from stripe_settlement import EventSettings, OnSaleQueueSettings, SettlementSettings
 from tests.infrastructure.environment_templates import ENVIRONMENTS
 from tests.infrastructure.synthesis import any_secret, new_app, payments_stack, settle
 
 
 @pytest.fixture(
-    scope="module", params=[*ENVIRONMENTS, "a stranger's stack", "a stranger's stack with a key"]
+    scope="module",
+    params=[
+        *ENVIRONMENTS,
+        "a stranger's stack",
+        "a stranger's stack with a key",
+        "a stranger's stack in on-sale mode",
+    ],
 )
 def app(request: pytest.FixtureRequest) -> App:
     """An app after synthesis, when aspects and late-rendered resources are in the tree."""
@@ -25,7 +32,12 @@ def app(request: pytest.FixtureRequest) -> App:
     else:
         stack = Stack(new_app(), "Shop")
         with_a_key = request.param == "a stranger's stack with a key"
-        settle(stack, **({"stripe_api_key_secret": any_secret(stack)} if with_a_key else {}))
+        on_sale = SettlementSettings(events=EventSettings(queue=OnSaleQueueSettings()))
+        settle(
+            stack,
+            settings=on_sale if request.param == "a stranger's stack in on-sale mode" else None,
+            **({"stripe_api_key_secret": any_secret(stack)} if with_a_key else {}),
+        )
     app = stack.node.root
     assert isinstance(app, App)
     app.synth()

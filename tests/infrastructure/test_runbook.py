@@ -15,11 +15,16 @@ from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.failure_reasons import HINTS
 from tests.infrastructure import runbook
 from tests.infrastructure.environment_templates import environment_template
+from tests.infrastructure.synthesis import payments_stack, template_of
 
 
 def test_each_alarm_has_an_entry_and_no_other_is_there() -> None:
     texts = [text for text in vars(alarm_descriptions).values() if isinstance(text, AlarmText)]
-    queues = (alarm_descriptions.ON_FAILURE_QUEUE, alarm_descriptions.STRIPE_EVENT_DLQ)
+    queues = (
+        alarm_descriptions.ON_FAILURE_QUEUE,
+        alarm_descriptions.STRIPE_EVENT_DLQ,
+        alarm_descriptions.ON_SALE_DLQ,
+    )
     expected = [text.entry for text in texts] + [text.with_age().entry for text in queues]
     assert sorted(runbook.entries()) == sorted(expected)
 
@@ -46,7 +51,8 @@ def test_every_link_leads_to_a_place_in_the_runbook() -> None:
 def test_every_stack_output_it_reads_is_there() -> None:
     read = set(re.findall(r"\$\(output (\w+)\b", runbook.TEXT))
     assert read
-    assert read <= environment_template("prod")["Outputs"].keys()
+    on_sale = template_of(payments_stack("dev", on_sale="queued"))["Outputs"]
+    assert read <= environment_template("prod")["Outputs"].keys() | on_sale.keys()
 
 
 def test_every_anomaly_kind_is_explained() -> None:
