@@ -130,6 +130,12 @@ def test_each_kind_of_anomaly_is_counted_beside_the_anomalies(
     }
 
 
+def test_an_oversold_settlement_is_a_settlement_and_an_anomaly(report: Report) -> None:
+    output = report(outcome=Outcome.SETTLED, anomaly=AnomalyKind.OVERSOLD)
+    assert output.outcome_metrics() == {"Settled", "PaymentAnomaly", "AnomalyOversold"}
+    assert [line["level"] for line in output.logs] == ["WARNING"]
+
+
 def test_every_outcome_and_every_kind_has_a_metric() -> None:
     assert OUTCOME_METRICS == OUTCOMES
     assert {kind: anomaly_metric(kind) for kind in AnomalyKind} == ANOMALIES

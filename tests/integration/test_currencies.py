@@ -1,0 +1,65 @@
+"""Amounts of 0, 2 and 3 decimals: Stripe's minor units against the shop's DECIMAL."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.shop import Order
+from settlement.domain.outcomes import AnomalyKind, Outcome
+from tests.integration.test_settling_a_batch import deliver_batch
+from tests.support.cachao import Cachao, deliver, event_for
+
+if TYPE_CHECKING:
+    from local.servers.mariadb import MariaDBServer
+
+LARGEST_AMOUNT = 99_999_999  # Stripe takes eight digits.
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
+@pytest.mark.parametrize(
+    ("currency", "column", "total", "amount"),
+    [
+        ("jpy", "DECIMAL(10,0)", "1250", 1250),
+        ("jpy", "DECIMAL(10,0)", "99999999", LARGEST_AMOUNT),
+        ("kwd", "DECIMAL(10,3)", "12.505", 12505),
+        ("kwd", "DECIMAL(10,3)", "99999.999", LARGEST_AMOUNT),
+        ("eur", "DECIMAL(10,2)", "999999.99", LARGEST_AMOUNT),
+        ("isk", "DECIMAL(10,0)", "1250", 125_000),
+    ],
+)
+def test_amount_fits_to_the_minor_unit_whatever_the_currencys_decimals(
+    shared_server: MariaDBServer,
+    currency: str,
+    column: str,
+    total: str,
+    amount: int,
+    batch: bool,
+) -> None:
+    cachao = Cachao(shared_server, currency=currency, amount_tolerance_per_ticket=0)
+    cachao.query(f"ALTER TABLE ticket_orders MODIFY total_amount {column} NOT NULL")
+    ticket = cachao.add_ticket()
+    order_id = cachao.insert(
+        "ticket_orders", ticket_id=ticket, quantity=1, total_amount=total, status="pending"
+    )
+    order = Order(
+        id=order_id,
+        ticket_id=ticket,
+        discount_code_id=None,
+        quantity=1,
+        amount=amount,
+        currency=currency,
+    )
+    with closing(cachao.database()) as database:
+
+        def pay(paid: int) -> tuple[Outcome, AnomalyKind | None]:
+            event = event_for(order, payment=str(paid), amount=paid)
+            [result] = deliver_batch([event], database) if batch else [deliver(event, database)]
+            return result.outcome, result.anomaly
+
+        assert pay(amount - 1) == (Outcome.ANOMALY, AnomalyKind.AMOUNT_MISMATCH)
+        assert pay(amount + 1) == (Outcome.ANOMALY, AnomalyKind.AMOUNT_MISMATCH)
+        assert pay(amount) == (Outcome.SETTLED, None)
+    assert cachao.query("SELECT amount, currency FROM settlements") == [(amount, currency)]
