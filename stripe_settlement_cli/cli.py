@@ -71,6 +71,20 @@ exit codes:
   130  interrupted
 """
 
+_ANOMALIES: Final = """\
+The payments that are real and do not fit their order. `retry` gives the function the event from
+Stripe again: if it settles now, the anomaly closes itself. `resolve` closes one; that it is settled
+is asked of the ledger, that it is refunded of Stripe, with the key of STRIPE_API_KEY or that of the
+stack's own secret. Who, how, why and when are kept; what is closed is not changed. Money is
+refunded in Stripe's dashboard alone.
+
+exit codes:
+  0    none is open, or the one that was named is closed
+  1    some are open, or the one that was named is, and the last line says why
+  2    nothing was begun
+  130  interrupted
+"""
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
@@ -129,7 +143,40 @@ def parser() -> argparse.ArgumentParser:
         "id", type=_id, metavar="ORDER|evt_|cs_|pi_", help="the order's number, or Stripe's id"
     )
     _add_common(explain)
+    _add_anomalies(commands)
     return top
+
+
+def _add_anomalies(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "anomalies",
+        help="the payments that do not fit their order: list them, retry one, or close it",
+        description=_ANOMALIES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_common(actions.add_parser("list", help="those that are open, the oldest first"))
+    retry = actions.add_parser("retry", help="its event from Stripe again, to the function")
+    resolve = actions.add_parser("resolve", help="close it, with what became of it")
+    for each in (retry, resolve):
+        each.add_argument("id", type=_anomaly_id, metavar="ID", help="as `list` shows it")
+        _add_common(each)
+    resolve.add_argument(
+        "--as",
+        dest="resolution",
+        required=True,
+        choices=("settled", "refunded", "dismissed"),
+        help="settled: the ledger is asked; refunded: Stripe is asked; dismissed: needs --note",
+    )
+    resolve.add_argument(
+        "--note", metavar="TEXT", help="why, for who reads it later; no customer's name or address"
+    )
+
+
+def _anomaly_id(text: str) -> int:
+    if re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        return int(text)
+    raise argparse.ArgumentTypeError("allowed is an anomaly's number, as `anomalies list` shows it")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
@@ -168,11 +215,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{names} missing: pip install 'stripe-settlement[cli]'\n")
         return ExitCode.NOT_BEGUN
 
+    from stripe_settlement_cli.anomalies import anomalies
     from stripe_settlement_cli.doctor import doctor
     from stripe_settlement_cli.explain import explain
     from stripe_settlement_cli.redrive import redrive
 
-    commands = {"redrive": redrive, "explain": explain, "doctor": doctor}
+    commands = {"redrive": redrive, "explain": explain, "doctor": doctor, "anomalies": anomalies}
     try:
         return commands[asked.command](asked)
     except KeyboardInterrupt:  # Before there was anything to finish, or for the second time.

@@ -98,7 +98,7 @@ def _anomalies(found: dict[str, Any], stack: str) -> Finding:
     if not count:
         return Finding(State.WELL, "0 open anomalies")
     noun = "anomaly" if count == 1 and not more else "anomalies"
-    hint = f"stripe-settlement anomalies --stack {stack} list"
+    hint = f"stripe-settlement anomalies list --stack {stack}"
     return Finding(State.BROKEN, f"{count}{more} open {noun}", hint)
 
 

@@ -1,0 +1,278 @@
+"""`stripe-settlement anomalies` by the real functions, on a real MariaDB, with a mock of Stripe."""
+
+from __future__ import annotations
+
+import io
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+
+import eventbridge_handler
+import operations_read_handler
+import operations_resolve_handler
+from settlement import bootstrap
+from stripe_settlement_cli import anomalies as command
+from stripe_settlement_cli.cli import parser
+from stripe_settlement_cli.context import Context
+from stripe_settlement_cli.deployment import Resource, Stack
+from stripe_settlement_cli.report import console
+from tests.support.cachao import deliver
+from tests.support.invocations import AnyContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from local.fake_stripe.server import StripeServer
+    from local.shop import Order
+    from settlement.adapters.ledger import MariaDBLedger
+    from tests.support.cachao import Cachao, ShopDatabase
+
+CALLER = "arn:aws:sts::111122223333:assumed-role/oncall/ann"
+HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
+    "eventbridge_handler.handler": eventbridge_handler.handler,
+    "operations_read_handler.handler": operations_read_handler.handler,
+    "operations_resolve_handler.handler": operations_resolve_handler.handler,
+}
+
+
+class Account:
+    """AWS, as far as the command asks it: the functions run in this process."""
+
+    exceptions = SimpleNamespace(ClientError=ClientError)
+
+    def __init__(self) -> None:
+        self.denied: set[str] = set()
+
+    def client(self, _service: str) -> Account:
+        return self
+
+    def invoker(self, **_: Any) -> Account:
+        return self
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Arn": CALLER}
+
+    def get_function_configuration(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803
+        return {"FunctionArn": FunctionName, "Handler": FunctionName, "Timeout": 60}
+
+    def invoke(self, *, FunctionName: str, Payload: str) -> dict[str, Any]:  # noqa: N803
+        if FunctionName in self.denied:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Invoke")
+        answer = HANDLERS[FunctionName](json.loads(Payload), AnyContext())
+        return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+
+
+class Operator:
+    """Types the command, and has an account and a shop to look at."""
+
+    def __init__(self, cachao: Cachao, database: ShopDatabase, stripe: StripeServer) -> None:
+        self.cachao = cachao
+        self.database = database
+        self.stripe = stripe
+        self.account = Account()
+        self.capfd: pytest.CaptureFixture[str]
+
+    def context(self, asked: Any) -> Context:
+        functions = {
+            name: Resource(name, "AWS::Lambda::Function", name, {"Handler": name})
+            for name in HANDLERS
+        }
+        arn = "arn:aws:cloudformation:eu-west-1:111122223333:stack/shop/1"
+        context = Context.__new__(Context)
+        headline = "shop · 111122223333 · eu-west-1 · TEST"
+        values = {
+            "json": asked.json,
+            "out": console(stderr=asked.json),
+            "err": console(stderr=True),
+            "clients": self.account,
+            "deployment": SimpleNamespace(
+                headline=headline, stack=Stack("shop", arn, functions, template_read=True)
+            ),
+        }
+        for name, value in values.items():
+            setattr(context, name, value)
+        return context
+
+    def type(self, *arguments: str) -> tuple[int, str]:
+        self.capfd.readouterr()
+        code = command.anomalies(parser().parse_args(["anomalies", *arguments]))
+        out, err = self.capfd.readouterr()
+        return int(code), out + err
+
+    def pay(self, order: Order, **changes: Any) -> dict[str, Any]:
+        """Pay at Stripe, and have the event delivered."""
+        event = self.stripe.create_paid_checkout(
+            amount=changes.get("amount", order.amount),
+            currency=order.currency,
+            metadata={"order_id": str(order.id)},
+            deliver=False,
+        )
+        deliver(event, self.database)
+        return event
+
+    def anomaly(self) -> str:
+        """The id of the one there is."""
+        return str(self.cachao.value("SELECT id FROM payment_anomalies"))
+
+    def kept(self) -> tuple[Any, ...]:
+        [row] = self.cachao.query(
+            "SELECT resolution, resolved_by, resolution_note FROM payment_anomalies"
+        )
+        return tuple(row)
+
+
+@pytest.fixture
+def operator(
+    cachao: Cachao,
+    database: ShopDatabase,
+    stripe_server: StripeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Operator]:
+    environment = {
+        **cachao.address.environment(),
+        "STRIPE_LIVEMODE": "false",
+        "STRIPE_API_KEY": stripe_server.account.test_key,
+        "STRIPE_API_BASE": stripe_server.url,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    operator = Operator(cachao, database, stripe_server)
+    operator.capfd = capfd
+    monkeypatch.setattr(command, "Context", operator.context)
+    builders = (
+        *(bootstrap.parts, bootstrap.telemetry, bootstrap.event_sources),
+        *(bootstrap.reading_operations, bootstrap.resolving_operations),
+    )
+    for build in builders:
+        build.cache_clear()
+    yield operator
+    if bootstrap.parts.cache_info().currsize:
+        cast("MariaDBLedger", bootstrap.parts().ledger).close()
+    if bootstrap.resolving_operations.cache_info().currsize:
+        bootstrap.resolving_operations()._database.close()
+    for build in builders:
+        build.cache_clear()
+
+
+def test_without_an_anomaly_all_is_well(operator: Operator) -> None:
+    assert operator.type("list") == (0, "0 open anomalies.\n")
+
+
+def test_the_list_says_what_was_paid_what_is_owed_and_what_usually_helps(
+    operator: Operator,
+) -> None:
+    order = operator.cachao.add_order()
+    event = operator.pay(order, amount=order.amount - 500)
+    code, out = operator.type("list")
+    assert code == 1
+    assert f"order {order.id} pending, owed {order.amount} eur in minor units" in out
+    assert f"paid {order.amount - 500} eur in minor units" in out
+    payment = event["data"]["object"]["payment_intent"]
+    assert f"https://dashboard.stripe.com/test/payments/{payment}" in out
+    assert f"stripe-settlement anomalies retry {operator.anomaly()} --stack shop" in out
+    assert out.endswith("1 open anomaly.\n")
+
+
+def test_a_retry_settles_an_order_that_was_put_right_and_closes_the_anomaly(
+    operator: Operator,
+) -> None:
+    order = operator.cachao.add_order()
+    operator.cachao.query(
+        "UPDATE ticket_orders SET total_amount = total_amount + 5 WHERE id = %s", order.id
+    )
+    operator.pay(order)
+    assert operator.type("retry", operator.anomaly())[0] == 1
+    operator.cachao.query(
+        "UPDATE ticket_orders SET total_amount = total_amount - 5 WHERE id = %s", order.id
+    )
+    code, out = operator.type("retry", operator.anomaly())
+    assert (code, operator.cachao.status(order)) == (0, "paid")
+    assert "settled." in out
+    assert operator.kept()[0] == "settled"
+
+
+def test_refunded_is_believed_only_if_stripe_says_so(operator: Operator) -> None:
+    order = operator.cachao.add_order()
+    operator.pay(order)
+    event = operator.pay(order)
+    payment = event["data"]["object"]["payment_intent"]
+    refuse = ("resolve", operator.anomaly(), "--as", "refunded")
+    code, out = operator.type(*refuse)
+    assert (code, operator.kept()) == (1, (None, None, None))
+    assert f"refunded 0 eur in minor units of {order.amount} eur" in out
+    operator.stripe.refund(payment, amount=order.amount - 1)
+    assert operator.type(*refuse)[0] == 1
+    operator.stripe.refund(payment)
+    assert operator.type(*refuse)[0] == 0
+    assert operator.kept() == ("refunded", CALLER, None)
+
+
+def test_settled_is_believed_only_if_the_ledger_says_so(operator: Operator) -> None:
+    order = operator.cachao.add_order()
+    operator.pay(order)
+    operator.pay(order)
+    code, out = operator.type("resolve", operator.anomaly(), "--as", "settled")
+    assert code == 1
+    assert "the ledger has no settlement by its payment" in out
+    assert operator.kept() == (None, None, None)
+
+
+def test_dismissing_needs_a_note_which_is_kept(operator: Operator) -> None:
+    operator.pay(operator.cachao.add_order(), amount=100)
+    dismiss = ("resolve", operator.anomaly(), "--as", "dismissed")
+    code, out = operator.type(*dismiss)
+    assert code == 1
+    assert "--note TEXT" in out
+    assert operator.type(*dismiss, "--note", "a test of ours")[0] == 0
+    assert operator.kept() == ("dismissed", CALLER, "a test of ours")
+    assert operator.type(*dismiss, "--note", "another")[0] == 0
+    assert operator.kept() == ("dismissed", CALLER, "a test of ours")
+    code, out = operator.type("resolve", operator.anomaly(), "--as", "settled")
+    assert code == 1
+    assert "closed before, and stays so: dismissed" in out
+
+
+def test_an_anomaly_that_is_not_there_is_said(operator: Operator) -> None:
+    code, out = operator.type("retry", "4711")
+    assert code == 1
+    assert "no open anomaly 4711" in out
+    code, out = operator.type("resolve", "4711", "--as", "refunded")
+    assert code == 1
+    assert "There is no anomaly 4711." in out
+
+
+@pytest.mark.parametrize(
+    ("denied", "arguments", "grant"),
+    [
+        ("operations_read_handler.handler", ("list",), "grant_observe"),
+        (
+            *("operations_resolve_handler.handler",),
+            *(("resolve", "1", "--as", "settled"), "grant_resolve"),
+        ),
+    ],
+)
+def test_who_may_not_learns_what_to_ask_for(
+    operator: Operator, denied: str, arguments: tuple[str, ...], grant: str
+) -> None:
+    operator.account.denied.add(denied)
+    code, out = operator.type(*arguments)
+    assert code == 2
+    assert grant in out
+
+
+def test_the_document_holds_what_the_lines_say_and_nothing_personal(operator: Operator) -> None:
+    order = operator.cachao.add_order()
+    operator.pay(order, amount=100)
+    operator.cachao.query("UPDATE ticket_orders SET email = 'ann@example.com'")
+    operator.cachao.query("UPDATE payment_anomalies SET detail = 'ann@example.com'")
+    operator.capfd.readouterr()
+    command.anomalies(parser().parse_args(["anomalies", "list", "--json"]))
+    out, err = operator.capfd.readouterr()
+    document = json.loads(out)
+    assert (document["command"], document["exit_code"]) == ("anomalies", 1)
+    assert document["anomalies"][0]["order_id"] == str(order.id)
+    assert "@" not in out + err
