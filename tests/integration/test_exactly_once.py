@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import AnomalyKind, Outcome, Route
-from tests.support.cachao import Holder, deliver, event_for
+from tests.support.cachao import Holder, deliver, deliver_batch, event_for
 from tests.support.waiting import SECONDS
 
 if TYPE_CHECKING:
@@ -166,6 +166,26 @@ class Deliveries(RuleBasedStateMachine):
             return [
                 (posting, deliver(posting.event, self.databases[lane], route=posting.route))
                 for posting in batch[lane::WORKERS]
+            ]
+
+        for results in self.pool.map(work, range(WORKERS)):
+            self.delivered.extend(results)
+
+    @precondition(lambda self: bool(self.bundle("postings")))
+    @rule(events=st.lists(postings, min_size=2, max_size=16), size=st.integers(2, 8))
+    def batches_arrive_at_once(self, events: list[Posting], size: int) -> None:
+        """Of the on-sale queue, over several connections; each shares half of it with the next."""
+        batches = [events[start : start + size] for start in range(0, len(events), size // 2)]
+
+        def work(lane: int) -> list[tuple[Posting, Result]]:
+            return [
+                pair
+                for batch in batches[lane::WORKERS]
+                for pair in zip(
+                    batch,
+                    deliver_batch([each.event for each in batch], self.databases[lane]),
+                    strict=True,
+                )
             ]
 
         for results in self.pool.map(work, range(WORKERS)):
@@ -316,3 +336,31 @@ def test_sale_of_one_hot_ticket_loses_no_order(cachao: Cachao) -> None:
 
     assert cachao.counters(orders[0]) == (240, 120)
     assert cachao.value("SELECT COUNT(*) FROM ticket_orders WHERE status = 'paid'") == 120
+
+
+def test_sale_in_overlapping_batches_settles_each_order_once(cachao: Cachao) -> None:
+    """Each event is in two batches, forwards and backwards, as a queue may deliver it twice."""
+    ticket = cachao.add_ticket()
+    code = cachao.add_discount_code()
+    orders = [
+        cachao.add_order(quantity=2, ticket_id=ticket, discount_code_id=code) for _ in range(120)
+    ]
+    events = [event_for(order, payment=str(order.id)) for order in orders]
+    batches = [events[start : start + 20] for start in range(0, 120, 20)]
+    batches += [list(reversed(events[start : start + 20])) for start in range(-10, 110, 20)]
+    batches[6] = list(reversed(events[:10] + events[110:]))
+    with ExitStack() as stack:
+        databases = [stack.enter_context(closing(cachao.database())) for _ in range(6)]
+        pool = stack.enter_context(ThreadPoolExecutor(len(databases)))
+
+        def work(lane: int) -> list[Outcome]:
+            return [
+                result.outcome
+                for batch in batches[lane :: len(databases)]
+                for result in deliver_batch(batch, databases[lane])
+            ]
+
+        found = Counter(each for lane in pool.map(work, range(len(databases))) for each in lane)
+
+    assert found == {Outcome.SETTLED: 120, Outcome.DUPLICATE: 120}
+    assert cachao.counters(orders[0]) == (240, 120)

@@ -16,7 +16,7 @@ from settlement.adapters.database import FixedCredentials
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
 from settlement.errors import ConfigurationError, LedgerUnavailable
-from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
+from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, deliver_batch, event_for
 from tests.support.waiting import SECONDS, join
 
 if TYPE_CHECKING:
@@ -429,3 +429,79 @@ def test_server_without_mariadbs_variables_is_a_configuration_error(
         pytest.raises(ConfigurationError, match=r"MariaDB 10\.6 or later"),
     ):
         database.query("DO 1", Deadline(5))
+
+
+@pytest.fixture
+def sale(cachao: Cachao) -> list[Order]:
+    """Ten orders of one ticket, which are paid in one batch."""
+    ticket, code = cachao.add_ticket(), cachao.add_discount_code()
+    return [cachao.add_order(ticket_id=ticket, discount_code_id=code) for _ in range(10)]
+
+
+def paid(orders: list[Order]) -> list[dict[str, Any]]:
+    return [event_for(order, payment=f"p{order.id}") for order in orders]
+
+
+def assert_all_settled_once(cachao: Cachao, orders: list[Order]) -> None:
+    assert {cachao.status(order) for order in orders} == {"paid"}
+    assert [cachao.settlements(order) for order in orders] == [1] * len(orders)
+    assert cachao.counters(orders[0]) == (
+        sum(order.quantity for order in orders),
+        len(orders),
+    )
+
+
+@pytest.mark.parametrize("what", ["CONNECTION", "QUERY"])
+def test_batch_killed_inside_settles_each_order_once(
+    cachao: Cachao, sale: list[Order], what: str
+) -> None:
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, sale[0])))
+        database = stack.enter_context(closing(cachao.database(sleep=lambda _: holder.close())))
+        results = in_background(lambda: deliver_batch(paid(sale), database))
+        cachao.query(f"KILL {what} {cachao.wait_for_lock()[0]}")
+
+        assert {result.outcome for result in results()} == {Outcome.SETTLED}
+    assert_all_settled_once(cachao, sale)
+
+
+def test_network_cut_inside_a_batch_is_survived(cachao: Cachao, sale: list[Order]) -> None:
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        holder = stack.enter_context(closing(Holder(cachao, sale[0])))
+        database = stack.enter_context(
+            closing(cachao.database(port=proxy.port, sleep=lambda _: holder.close()))
+        )
+        results = in_background(lambda: deliver_batch(paid(sale), database))
+        cachao.wait_for_lock()
+        proxy.cut_all()
+
+        assert {result.outcome for result in results()} <= {Outcome.SETTLED, Outcome.DUPLICATE}
+    assert_all_settled_once(cachao, sale)
+
+
+def test_lost_answer_of_a_committed_batch_settles_each_order_once(
+    cachao: Cachao, sale: list[Order]
+) -> None:
+    first = [cachao.add_order() for _ in range(2)]
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        deliver_batch(paid(first), database)  # the first of a connection takes more round trips
+        proxy.lose_next_answer()
+
+        results = deliver_batch(paid(sale), database)
+
+    assert {result.outcome for result in results} == {Outcome.DUPLICATE}
+    assert_all_settled_once(cachao, sale)
+
+
+def test_batch_that_finds_no_database_acknowledges_nothing(
+    broken: Cachao, server: MariaDBServer
+) -> None:
+    orders = [broken.add_order() for _ in range(3)]
+    with closing(broken.database()) as database:
+        server.kill()
+        results = deliver_batch(paid(orders), database, seconds=4)
+
+    assert {type(result.error) for result in results} == {LedgerUnavailable}

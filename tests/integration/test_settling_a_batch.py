@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from settlement.domain.batch import handle_stripe_events
-from settlement.domain.clock import Deadline
-from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route
-from settlement.domain.payments import Rules
-from settlement.domain.service import Delivery, Parts
-from tests.support.cachao import deliver, event_for
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result
+from tests.support.cachao import OTHER_TABLES, Cachao, deliver, deliver_batch, event_for
 
 if TYPE_CHECKING:
-    from tests.support.cachao import Cachao, ShopDatabase
-
-
-def deliver_batch(
-    events: list[Any], database: ShopDatabase, *, seconds: float = 60
-) -> list[Result]:
-    delivery = Delivery(
-        route=Route.EVENTBRIDGE, received_at=datetime.now(UTC), deadline=Deadline(seconds)
-    )
-    rules = replace(Rules(), order_id=database.tables.order_id)
-    parts = Parts(ledger=database.ledger, rules=rules)
-    openers = [lambda event=event: event for event in events]
-    return list(handle_stripe_events(openers, delivery, lambda: parts))
+    from local.servers.mariadb import MariaDBServer
+    from tests.support.cachao import ShopDatabase
 
 
 def outcomes(results: list[Result]) -> list[str]:
@@ -48,6 +35,32 @@ def test_a_batch_settles_every_order_once(cachao: Cachao, database: ShopDatabase
     assert {cachao.status(order) for order in orders} == {"paid"}
     assert [cachao.settlements(order) for order in orders] == [1] * 5
     assert cachao.counters(orders[0])[0] == 15
+
+
+@pytest.fixture(scope="module")
+def other_shop(shared_server: MariaDBServer) -> Cachao:
+    return Cachao(shared_server, tables=OTHER_TABLES)
+
+
+def test_another_teams_tables_settle_in_overlapping_batches(other_shop: Cachao) -> None:
+    """Text ids, amounts in major units, no discount codes; every event is in two batches."""
+    ticket = other_shop.add_ticket()
+    orders = [other_shop.add_order(ticket_id=ticket, quantity=2) for _ in range(40)]
+    events = [event_for(order, payment=f"other{n}") for n, order in enumerate(orders)]
+    batches = [events[:20], list(reversed(events[10:30])), events[20:], events[30:] + events[:10]]
+    with ExitStack() as stack:
+        databases = [stack.enter_context(closing(other_shop.database())) for _ in batches]
+        pool = stack.enter_context(ThreadPoolExecutor(len(batches)))
+
+        found = Counter(
+            each
+            for results in pool.map(deliver_batch, batches, databases)
+            for each in outcomes(results)
+        )
+
+    assert found == {Outcome.SETTLED: 40, Outcome.DUPLICATE: 40}
+    assert {other_shop.status(order) for order in orders} == {"paid"}
+    assert other_shop.counters(orders[0])[0] == 80
 
 
 def test_a_batch_takes_one_round_trip(cachao: Cachao, database: ShopDatabase) -> None:

@@ -25,6 +25,7 @@ from settlement.adapters.database import (
 from settlement.adapters.ledger import MariaDBLedger
 from settlement.adapters.migrations import migrate
 from settlement.configuration import DatabaseSettings, read_database_settings
+from settlement.domain.batch import handle_stripe_events
 from settlement.domain.clock import Deadline
 from settlement.domain.order_tables import (
     DiscountCodesTable,
@@ -246,6 +247,19 @@ def deliver(
     rules = replace(rules or Rules(), order_id=tables.order_id)
     parts = Parts(ledger=ledger, rules=rules)
     return handle_stripe_event(lambda: event, delivery, lambda: parts)
+
+
+def deliver_batch(
+    events: Sequence[object], database: ShopDatabase, *, seconds: float = 60
+) -> list[Result]:
+    """Hand plain Stripe events to the service as one batch of the on-sale queue."""
+    delivery = Delivery(
+        route=Route.EVENTBRIDGE, received_at=datetime.now(UTC), deadline=Deadline(seconds)
+    )
+    rules = replace(Rules(), order_id=database.tables.order_id)
+    parts = Parts(ledger=database.ledger, rules=rules)
+    openers = [lambda event=event: event for event in events]
+    return list(handle_stripe_events(openers, delivery, lambda: parts))
 
 
 def event_for(
