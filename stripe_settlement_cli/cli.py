@@ -57,10 +57,10 @@ with the key of STRIPE_API_KEY, or that of the stack's own secret.
 """
 
 _EXPLAIN: Final = """\
-Say what is known of one order, event, checkout session or payment: what the functions logged, what
-waits in the failure queues, and what Stripe says of the checkout. Stripe is asked with the key of
-STRIPE_API_KEY, or that of the stack's own secret. It changes nothing; a message it has looked at is
-visible again at once.
+Say what is known of one order, event, checkout session or payment: what the tables hold, what the
+functions logged, what waits in the failure queues, and what Stripe says of the checkout. Stripe is
+asked with the key of STRIPE_API_KEY, or that of the stack's own secret. It changes nothing; a
+message it has looked at is visible again at once.
 """
 
 _EXPLAIN_EXIT_CODES: Final = """\

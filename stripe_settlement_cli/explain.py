@@ -18,7 +18,14 @@ from stripe_settlement_cli.aws import AWS_ERRORS, Clients, error_code, is_denied
 from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.deployment import HANDLERS, Deployment, DeploymentError
+from stripe_settlement_cli.explain_tables import (
+    ids_in,
+    moments_in,
+    open_anomalies,
+    order_lines,
+)
 from stripe_settlement_cli.failure_reasons import RETRY, printable
+from stripe_settlement_cli.operations import OperationsError, has_operations, invoke
 from stripe_settlement_cli.redrive import dry_run
 from stripe_settlement_cli.report import age, console, counted, described, say
 from stripe_settlement_cli.stripe_side import (
@@ -30,6 +37,8 @@ from stripe_settlement_cli.stripe_side import (
 
 _SETTLED: Final = ("settled", "duplicate")
 _ANOMALY: Final = "anomaly"
+_CLOSED: Final = ("refunded", "dismissed")
+"""An anomaly, by the operator."""
 
 _LONGEST_BACK: Final = 30
 """Days of logs that are searched: as long as Stripe keeps an event."""
@@ -61,6 +70,9 @@ class Known:
     waits_in: set[str] = field(default_factory=set)
     """Names of queues."""
     not_looked_at: list[str] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
+    """Their rows, as lines."""
+    open_anomalies: list[str] = field(default_factory=list)
 
     @property
     def settled(self) -> bool:
@@ -85,6 +97,8 @@ def explain(asked: Namespace) -> int:
     for what, look in search.sources():
         with context.err.status(f"Looking through {what}"):
             search.attempt(what, look)
+    for line in known.orders:
+        say(out, line)
     for moment in sorted(set(known.moments)):
         say(out, f"{_time(moment.at)}  {moment.where:<12} {moment.what}")
     for text in known.not_looked_at:
@@ -95,6 +109,7 @@ def explain(asked: Namespace) -> int:
         "explain",
         code,
         moments=[asdict(each) for each in sorted(set(known.moments))],
+        orders=known.orders,
         settled=known.settled,
         paid_at_stripe=known.paid,
         waits_in=sorted(known.waits_in),
@@ -129,6 +144,8 @@ class Search:
         yield "the functions", self._configure
         if not all(each.isdecimal() for each in self._known.ids):
             yield "Stripe", self._stripe
+        if has_operations(self._deployment.stack):
+            yield "the database", self._database
         for configuration in self._configurations:
             if configuration.get("Handler") not in HANDLERS:
                 continue
@@ -143,6 +160,8 @@ class Search:
         """Look through a source; what cannot be looked at is noted."""
         try:
             look()
+        except OperationsError as error:
+            text = f"{what} not looked at: {error}"
         except StripeRefusedError as error:
             text = f"Stripe not looked at: {error}"
         except AWS_ERRORS as error:
@@ -170,6 +189,28 @@ class Search:
                     raise
                 continue
             self._configurations.append(found)
+
+    def _database(self) -> None:
+        """Read the tables by each id until none leads to another."""
+        known, asked = self._known, set[str]()
+        while wanted := sorted(known.ids - asked)[:1]:
+            answer = invoke(self._deployment.stack, self._clients, "order", id=wanted[0])
+            try:
+                self._add_tables(answer)
+                asked |= {*wanted, *ids_in(answer)}
+                known.ids |= ids_in(answer)
+            except (KeyError, TypeError, ValueError):
+                raise OperationsError("the response is of another version") from None
+
+    def _add_tables(self, answer: dict[str, Any]) -> None:
+        known = self._known
+        moments = list(moments_in(answer))
+        known.orders += [each for each in order_lines(answer) if each not in known.orders]
+        known.open_anomalies += [
+            each for each in open_anomalies(answer) if each not in known.open_anomalies
+        ]
+        known.moments += [Moment(at, "database", text) for at, _, _, text in moments]
+        known.outcomes += [(at, outcome, said) for at, outcome, said, _ in moments if outcome]
 
     def _log(self, configuration: dict[str, Any]) -> None:
         name = configuration["FunctionName"]
@@ -274,6 +315,12 @@ def judge(known: Known, id_: str, stack: str) -> tuple[ExitCode, str]:
         id_: what was asked for.
         stack: its name.
     """
+    if known.open_anomalies:
+        settled = "SETTLED, and" if known.settled else "NOT SETTLED:"
+        names = ", ".join(known.open_anomalies)
+        return ExitCode.REMAINS, (
+            f"{settled} open: {names}.  ->  stripe-settlement anomalies list --stack {stack}"
+        )
     if known.settled:
         return ExitCode.DONE, "SETTLED."
     if known.waits_in:
@@ -283,6 +330,8 @@ def judge(known: Known, id_: str, stack: str) -> tuple[ExitCode, str]:
             f"NOT SETTLED: {paid} in {where}.  ->  stripe-settlement redrive --stack {stack}"
         )
     _, outcome, said = max(known.outcomes, default=(0.0, "", ""))
+    if outcome in _CLOSED:
+        return ExitCode.DONE, f"Closed by the operator: {outcome}."
     if outcome == _ANOMALY:
         return ExitCode.REMAINS, (
             f"NOT SETTLED: an anomaly, {said}.  ->  'Payment anomalies' in the runbook"
@@ -298,8 +347,14 @@ def judge(known: Known, id_: str, stack: str) -> tuple[ExitCode, str]:
         )
     if known.not_looked_at:
         return ExitCode.REMAINS, "NOT KNOWN: not everything could be looked at."
+    return _nothing_paid(known, id_, outcome)
+
+
+def _nothing_paid(known: Known, id_: str, outcome: str) -> tuple[ExitCode, str]:
     if known.moments:
         return ExitCode.DONE, f"Nothing to settle: {(outcome or 'not paid').replace('_', ' ')}."
+    if known.orders:
+        return ExitCode.DONE, "Nothing to settle: no payment of it is known."
     return ExitCode.NOT_BEGUN, (
         f"Nothing is known of {id_}: not in the logs of {_LONGEST_BACK} days, the queues, Stripe."
     )
