@@ -119,3 +119,33 @@ def test_dlq_that_does_not_let_the_rule_send_gets_nothing(account: Account) -> N
     dimensions = {"EventBusName": rule.bus, "RuleName": rule.name}
     assert account.total("AWS/Events", "InvocationsFailedToBeSentToDlq", **dimensions) == 1
     assert dlq.is_empty()
+
+
+def to_a_queue(account: Account, queue: Queue, dlq: Queue) -> Rule:
+    rule = Rule.on_a_bus(account, function="any")
+    account.events.put_targets(
+        Rule=rule.name,
+        EventBusName=rule.bus,
+        Targets=[{"Id": "any", "Arn": queue.arn, "DeadLetterConfig": {"Arn": dlq.arn}}],
+    )
+    return rule
+
+
+def test_queue_that_allows_the_rule_gets_the_event(account: Account, dlq: Queue) -> None:
+    queue = account.queue(policy=sending_allowed())
+    rule = to_a_queue(account, queue, dlq)
+    rule.put({"order": 1})
+
+    assert queue.receive()["Body"]["detail"] == {"order": 1}
+    account.wait_for_total(
+        1, "AWS/Events", "Invocations", RuleName=rule.name, EventBusName=rule.bus
+    )
+    assert dlq.is_empty()
+
+
+def test_event_for_a_queue_that_allows_nobody_goes_to_the_dlq(account: Account, dlq: Queue) -> None:
+    to_a_queue(account, account.queue(policy=sending_allowed("arn:other")), dlq).put({"order": 1})
+
+    message = dlq.receive()
+    assert attributes(message)["ERROR_CODE"] == "NO_PERMISSIONS"
+    assert message["Body"]["detail"] == {"order": 1}

@@ -1,4 +1,4 @@
-"""EventBridge hands events to functions asynchronously, and what it cannot hand over to the DLQ.
+"""EventBridge hands events to functions and queues, and what it cannot hand over to the DLQ.
 
 On AWS (EventBridge User Guide, "Using dead-letter queues to process undelivered events"; "Amazon
 EventBridge resource-based policies" for the permissions):
@@ -9,6 +9,7 @@ EventBridge resource-based policies" for the permissions):
   `events.amazonaws.com` invoke it for this rule (`NO_PERMISSIONS`), is not retried. It goes to the
   target's dead-letter queue at once, with the reason in message attributes, if the queue's own
   policy lets the rule send.
+- A queue gets an event as a message if its policy lets the rule send; else as above.
 - `AWS/Events` counts it under `RuleName`, and under `EventBusName` too on any bus but `default`.
 
 MiniStack invokes synchronously in a thread, forgets failures, asks for no permission and writes
@@ -36,9 +37,10 @@ _log = logging.getLogger(__name__)
 
 
 def apply(_settings: Settings) -> None:
-    """Take over the delivery of events to functions."""
+    """Take over the delivery of events to functions and queues."""
     replace(eventbridge, "_invoke_target", _invoke_target)
     replace(eventbridge, "_dispatch_to_lambda", _deliver)
+    replace(eventbridge, "_dispatch_to_sqs", _send)
 
 
 def _invoke_target(
@@ -72,6 +74,24 @@ def _deliver(_original: Callable[..., Any], function_arn: str, payload: str) -> 
         )
 
 
+def _send(original: Callable[..., Any], queue: Any, payload: str, *rest: Any) -> None:
+    target, rule = _delivery.get()
+    _record(rule, "Invocations")
+    policy = queues.policy(target["Arn"])
+    if policy is None:
+        _fail(target, rule, payload, "NO_RESOURCE", "The queue does not exist.")
+    elif not _may_send(target["Arn"], policy, rule):
+        _fail(target, rule, payload, "NO_PERMISSIONS", "The queue does not allow this rule.")
+    else:
+        original(queue, payload, *rest)
+
+
+def _may_send(queue: str, policy: Any, rule: dict[str, Any]) -> bool:
+    return queues.service_may(
+        policy, service=_EVENTS, action="sqs:SendMessage", resource=queue, source_arn=rule["Arn"]
+    )
+
+
 def _may_invoke(function_arn: str, rule: dict[str, Any]) -> bool:
     function, _, _ = lambda_svc._get_base_func_record_for_ref(function_arn)
     return queues.service_may(
@@ -98,13 +118,7 @@ def _fail(
         "ERROR_MESSAGE": message,
         "RETRY_ATTEMPTS": "0",
     }
-    allowed = queues.service_may(
-        queues.policy(queue),
-        service=_EVENTS,
-        action="sqs:SendMessage",
-        resource=queue,
-        source_arn=rule["Arn"],
-    )
+    allowed = _may_send(queue, queues.policy(queue), rule)
     sent = allowed and queues.send(queue, payload, attributes)
     _record(rule, "InvocationsSentToDlq" if sent else "InvocationsFailedToBeSentToDlq")
     if not sent:
