@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import Acknowledgment, ArnFormat, Stack, Validations
+from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
@@ -111,6 +112,8 @@ class OperationsGrant:
         rule: events.IRule,
         topic: sns.ITopic,
         alarms: list[cloudwatch.Alarm],
+        event_bus: events.IEventBus,
+        api: apigateway.IRestApi | None,
     ) -> None:
         """Name the parts of the stack that are looked at."""
         self._scope = scope
@@ -120,6 +123,8 @@ class OperationsGrant:
         self._rule = rule
         self._topic = topic
         self._alarms = alarms
+        self._event_bus = event_bus
+        self._api = api
 
     def observe(self, grantee: iam.IGrantable) -> None:
         """Allow asking the database, and reading what the stack is made of and has logged."""
@@ -171,6 +176,31 @@ class OperationsGrant:
             ["cloudwatch:DescribeAlarms"],
             [each.alarm_arn for each in self._alarms],
         )
+
+        stack = Stack.of(self._scope)
+        # A partner event source and the bus that it feeds have one name; the source has no account.
+        source = f"event-source/{self._event_bus.event_bus_name}"
+        _allow(
+            grantee,
+            "ReadTheEventSource",
+            ["events:DescribeEventSource"],
+            [stack.format_arn(service="events", account="", resource=source)],
+        )
+        if self._api is not None:
+            path = f"/restapis/{self._api.rest_api_id}/*"
+            _allow(
+                grantee,
+                "ReadTheApi",
+                ["apigateway:GET"],
+                [
+                    stack.format_arn(
+                        service="apigateway",
+                        account="",
+                        resource=path,
+                        arn_format=ArnFormat.NO_RESOURCE_NAME,
+                    )
+                ],
+            )
 
     def resolve(self, grantee: iam.IGrantable) -> None:
         """Allow closing anomalies, and finding the function that does it."""

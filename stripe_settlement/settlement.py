@@ -389,6 +389,8 @@ class StripeSettlement(Construct):
             rule=self.event_route.rule,
             topic=self.alarm_topic,
             alarms=self.alarms.alarms,
+            event_bus=self.event_route.event_bus,
+            api=self.webhook_route.rest_api if self.webhook_route else None,
         )
 
     def _on_sale_queue(self, key: kms.IKey | None) -> OnSaleQueue | None:

@@ -103,6 +103,8 @@ def test_who_may_look_invokes_what_reads_and_nothing_else(stack: Stack) -> None:
         "CountWhatWaits",
         "LookAtTheStack",
         "ReadTheAlarms",
+        "ReadTheApi",
+        "ReadTheEventSource",
         "ReadTheFunctionsConfiguration",
         "ReadTheLogs",
         "ReadTheRule",
@@ -111,7 +113,7 @@ def test_who_may_look_invokes_what_reads_and_nothing_else(stack: Stack) -> None:
     assert allowed["AskTheDatabase"]["Action"] == "lambda:InvokeFunction"
     assert allowed["AskTheDatabase"]["Resource"] == {"Fn::GetAtt": [read, "Arn"]}
     verbs = {action.partition(":")[2] for action in actions - {"lambda:InvokeFunction"}}
-    assert all(each.startswith(("Describe", "Filter", "Get", "List")) for each in verbs)
+    assert all(each.startswith(("GET", "Describe", "Filter", "Get", "List")) for each in verbs)
 
 
 def test_who_may_resolve_invokes_what_resolves_and_nothing_else(stack: Stack) -> None:
