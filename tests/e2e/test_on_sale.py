@@ -1,0 +1,163 @@
+"""On-sale mode, deployed: batches, poison, and a stack that changes its mode under traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from aws_cdk import RemovalPolicy
+
+from local.cloud import LocalCloud, local_webhook_url
+from local.fake_stripe.sender import FakeStripe
+from local.servers.cdk import CdkCli
+from local.shop import Order
+from local.waiting import wait_for
+from stacks.environments import Environment
+from tests.e2e.account import synthesise
+from tests.e2e.traffic import Traffic
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+SECRET = "whsec_of_the_sale"
+ROUNDS = 10
+"""Of traffic, in each mode."""
+
+Mode = Literal["queued", "draining"] | None
+
+
+class SaleStack:
+    """The service under another name, on the same database, in one mode after the other."""
+
+    def __init__(self, cloud: LocalCloud, directory: Path) -> None:
+        self._cloud = cloud
+        self._directory = directory
+        self._sqs = cloud.aws.client("sqs")
+        self.outputs: dict[str, str] = {}
+
+    def deploy(self, mode: Mode) -> None:
+        environment = Environment(
+            name="sale",
+            livemode=False,
+            resource_prefix="sale",
+            event_source_name="aws.partner/stripe.com/ed_sale",
+            database_tls=False,
+            on_sale=mode,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        directory = self._directory / str(mode)
+        self._stack = synthesise(environment, directory)
+        database = self._cloud.database.address
+        self._cdk = CdkCli(self._cloud.aws.environment(), directory=directory, assembly=directory)
+        self.outputs = self._cdk.deploy(
+            self._stack,
+            {
+                "DbHost": database.host,
+                "DbPort": str(database.port),
+                "DbName": database.name,
+                "DbUser": database.user,
+                "DbPassword": database.password,
+                "StripeSecretKey": "sk_test_sale",
+                "StripeWebhookSecret": SECRET,
+            },
+        )
+
+    def stripe(self) -> FakeStripe:
+        return FakeStripe(
+            events=self._cloud.aws.client("events"),
+            event_source=self.outputs["EventBusName"],
+            webhook_url=local_webhook_url(self._cloud.aws.endpoint, self.outputs["WebhookUrl"]),
+            signing_secret=SECRET,
+        )
+
+    def messages(self, output: str) -> int:
+        """How many wait or are in flight."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=names)[
+            "Attributes"
+        ]
+        return sum(int(found[name]) for name in names)
+
+    def wait_until_drained(self) -> None:
+        wait_for(
+            lambda: self.messages("OnSaleQueueUrl") == 0 or None, "the on-sale queue to be empty"
+        )
+
+    def retry_soon(self) -> None:
+        """Wait a second before an attempt, not six minutes."""
+        self._sqs.set_queue_attributes(
+            QueueUrl=self.outputs["OnSaleQueueUrl"], Attributes={"VisibilityTimeout": "1"}
+        )
+
+    def send(self, body: str) -> None:
+        self._sqs.send_message(QueueUrl=self.outputs["OnSaleQueueUrl"], MessageBody=body)
+
+    def consume(self, *, enabled: bool) -> None:
+        functions = self._cloud.aws.client("lambda")
+        [mapping] = functions.list_event_source_mappings(
+            FunctionName=self.outputs["StripeEventBridgeHandlerName"]
+        )["EventSourceMappings"]
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+
+    def destroy(self) -> None:
+        self._cdk.destroy(self._stack)
+
+
+@pytest.fixture
+def sale(cloud: LocalCloud, tmp_path: Path) -> Iterator[SaleStack]:
+    sale = SaleStack(cloud, tmp_path)
+    yield sale
+    sale.destroy()
+
+
+def assert_settled_once(cloud: LocalCloud, orders: list[Order]) -> None:
+    states = [cloud.shop.wait_until(order, "paid") for order in orders]
+    assert {(s.sold, s.used, s.settlements) for s in states} == {(2, 1, 1)}
+
+
+def test_waiting_events_settle_in_one_batch_and_poison_ends_in_the_dlq(
+    cloud: LocalCloud, sale: SaleStack
+) -> None:
+    sale.deploy("queued")
+    sale.retry_soon()
+    stripe = sale.stripe()
+    orders = [cloud.shop.add_order() for _ in range(20)]
+    sale.consume(enabled=False)
+    sale.send("not an event")
+    for order in orders:
+        stripe.publish(stripe.paid(order))
+    wait_for(lambda: sale.messages("OnSaleQueueUrl") == 21 or None, "all events to be in the queue")
+
+    sale.consume(enabled=True)
+
+    assert_settled_once(cloud, orders)
+    transactions = cloud.shop.value(
+        "SELECT COUNT(DISTINCT settled_at) FROM settlements WHERE order_id BETWEEN %s AND %s",
+        orders[0].id,
+        orders[-1].id,
+    )
+    assert transactions == 1
+    wait_for(lambda: sale.messages("OnSaleDlqUrl") == 1 or None, "the poison to be in the DLQ")
+    assert sale.messages("OnSaleQueueUrl") == 0
+
+
+def test_changing_the_mode_under_traffic_loses_nothing(cloud: LocalCloud, sale: SaleStack) -> None:
+    sale.deploy(None)
+    with Traffic(cloud.shop, sale.stripe()) as traffic:
+        traffic.wait_for_rounds(ROUNDS)
+        sale.deploy("queued")
+        traffic.wait_for_rounds(ROUNDS)
+        sale.deploy("draining")
+        traffic.wait_for_rounds(ROUNDS)
+        sale.wait_until_drained()
+        sale.deploy(None)
+        traffic.wait_for_rounds(ROUNDS)
+    stripe = sale.stripe()
+    again = {stripe.post(event).status for _, event in traffic.not_acknowledged()}
+
+    assert again <= {200}
+    assert_settled_once(cloud, traffic.published)
+    assert_settled_once(cloud, [order for (order, _), _ in traffic.posted])
+    assert sale.messages("StripeEventDlqUrl") == 0
+    assert sale.messages("StripeEventBridgeHandlerOnFailureQueueUrl") == 0
