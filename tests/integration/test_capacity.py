@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -132,7 +132,7 @@ def test_oversold_order_costs_no_further_round_trip(shared_server: MariaDBServer
 def test_ticket_without_a_limit_is_never_sold_out(
     shared_server: MariaDBServer, *, limited: bool
 ) -> None:
-    settings = {} if limited else {"tickets": TicketsTable(max_quantity=None)}
+    settings: dict[str, Any] = {} if limited else {"tickets": TicketsTable(max_quantity=None)}
     cachao = Cachao(shared_server, **settings)
     orders = [cachao.add_order(quantity=500) for _ in range(3)]
     with closing(cachao.database()) as database:

@@ -9,8 +9,7 @@ import pytest
 
 from local.shop import Order
 from settlement.domain.outcomes import AnomalyKind, Outcome
-from tests.integration.test_settling_a_batch import deliver_batch
-from tests.support.cachao import Cachao, deliver, event_for
+from tests.support.cachao import Cachao, deliver, deliver_batch, event_for
 
 if TYPE_CHECKING:
     from local.servers.mariadb import MariaDBServer
