@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.servers.mariadb import MariaDBServer
-from tests.support.cachao import Cachao
+from local.shop import ShopTables
+from tests.support.cachao import OTHER_TABLES, Cachao
 from tests.support.stripe_server import partner_events, stripe_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from settlement.adapters.database import Database
 
@@ -33,15 +35,35 @@ def server() -> Iterator[MariaDBServer]:
 
 
 @pytest.fixture(scope="session")
-def shared_cachao(shared_server: MariaDBServer) -> Cachao:
-    return Cachao(shared_server)
+def shop_of(shared_server: MariaDBServer) -> Callable[[ShopTables], Cachao]:
+    """The database of a shop of that shape, made once."""
+    return cache(lambda shape: Cachao(shared_server, tables=shape))
+
+
+@pytest.fixture(scope="session")
+def shared_cachao(shop_of: Callable[[ShopTables], Cachao]) -> Cachao:
+    return shop_of(ShopTables())
 
 
 @pytest.fixture
-def cachao(shared_cachao: Cachao) -> Cachao:
-    """The service's database, empty."""
-    shared_cachao.clear()
-    return shared_cachao
+def shape() -> ShopTables:
+    """The service's tables; another team's as well in a module marked ``both_shapes``."""
+    return ShopTables()
+
+
+@pytest.fixture
+def cachao(shop_of: Callable[[ShopTables], Cachao], shape: ShopTables) -> Cachao:
+    """The shop's database, empty."""
+    cachao = shop_of(shape)
+    cachao.clear()
+    return cachao
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests marked ``both_shapes`` on both, unless they are about the service's tables only."""
+    marked = metafunc.definition.get_closest_marker
+    if "shape" in metafunc.fixturenames and marked("both_shapes") and not marked("service_tables"):
+        metafunc.parametrize("shape", [ShopTables(), OTHER_TABLES], ids=["service", "other"])
 
 
 @pytest.fixture

@@ -23,26 +23,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local.servers.mariadb import MariaDBServer
-    from local.shop import Order
+    from local.shop import Order, ShopTables
     from settlement.adapters.database import Database
+
+pytestmark = pytest.mark.both_shapes
 
 
 @pytest.fixture
-def broken(server: MariaDBServer) -> Cachao:
-    """The service's database on a server of the test's own."""
-    return Cachao(server)
+def broken(server: MariaDBServer, shape: ShopTables) -> Cachao:
+    """The shop's database on a server of the test's own."""
+    return Cachao(server, tables=shape)
 
 
 def assert_settled_once(cachao: Cachao, order: Order) -> None:
     assert cachao.status(order) == "paid"
     assert cachao.settlements(order) == 1
-    assert cachao.counters(order) == (order.quantity, 1)
+    assert cachao.counters(order) == cachao.counted(order.quantity, 1)
 
 
 def assert_untouched(cachao: Cachao, order: Order) -> None:
-    assert cachao.status(order) == "pending"
+    assert cachao.status(order) == cachao.tables.open
     assert cachao.settlements(order) == 0
-    assert cachao.counters(order) == (0, 0)
+    assert cachao.counters(order) == cachao.counted(0, 0)
 
 
 def inject_errors(cachao: Cachao, code: int, *, times: int = 1, text: str = "injected") -> None:
@@ -140,6 +142,7 @@ def test_lost_request_is_sent_again(cachao: Cachao) -> None:
     assert_settled_once(cachao, order)
 
 
+@pytest.mark.service_tables
 def test_deadlock_is_run_again(cachao: Cachao) -> None:
     """Against a client that locks ticket before order, and has changed more rows than we have."""
     order = cachao.add_order()
@@ -181,7 +184,7 @@ def test_lock_wait_timeout_leaves_nothing_half_and_is_run_again(cachao: Cachao) 
         result = deliver(event_for(order), database)
 
     assert result.outcome is Outcome.SETTLED
-    assert seen == ["pending"]
+    assert seen == [cachao.tables.open]
     assert_settled_once(cachao, order)
 
 
@@ -190,9 +193,9 @@ def test_lock_wait_timeout_leaves_nothing_half_and_is_run_again(cachao: Cachao) 
     [1213, 1205, 1020, 1317, 2006, 2013, 1927, 1053, 1040, 1047, 1203, 1243, 1290, 1836],
 )
 def test_passing_error_inside_the_transaction_is_run_again(
-    shared_server: MariaDBServer, code: int
+    shared_server: MariaDBServer, shape: ShopTables, code: int
 ) -> None:
-    cachao = Cachao(shared_server)
+    cachao = Cachao(shared_server, tables=shape)
     with closing(cachao.database()) as database:
         order = cachao.add_order()
         inject_errors(cachao, code)
@@ -202,8 +205,10 @@ def test_passing_error_inside_the_transaction_is_run_again(
 
 
 @pytest.mark.parametrize("code", [1142, 1146, 1054])
-def test_lasting_error_is_left_to_a_later_delivery(shared_server: MariaDBServer, code: int) -> None:
-    cachao = Cachao(shared_server)
+def test_lasting_error_is_left_to_a_later_delivery(
+    shared_server: MariaDBServer, shape: ShopTables, code: int
+) -> None:
+    cachao = Cachao(shared_server, tables=shape)
     with closing(cachao.database()) as database:
         order = cachao.add_order()
         inject_errors(cachao, code)
@@ -214,9 +219,9 @@ def test_lasting_error_is_left_to_a_later_delivery(shared_server: MariaDBServer,
         assert_settled_once(cachao, order)
 
 
-def test_retries_are_bounded_by_attempts(shared_server: MariaDBServer) -> None:
+def test_retries_are_bounded_by_attempts(shared_server: MariaDBServer, shape: ShopTables) -> None:
     pauses: list[float] = []
-    cachao = Cachao(shared_server)
+    cachao = Cachao(shared_server, tables=shape)
     with closing(cachao.database(sleep=pauses.append)) as database:
         order = cachao.add_order()
         inject_errors(cachao, 1213, times=1000)
@@ -343,6 +348,7 @@ def fill_connections(cachao: Cachao) -> Iterator[pymysql.Connection[Any]]:
             return
 
 
+@pytest.mark.service_tables
 def test_delivery_behind_a_table_change_that_waits_gives_up_in_time_and_says_why(
     cachao: Cachao,
 ) -> None:
@@ -386,7 +392,7 @@ def test_statement_that_cannot_be_prepared_is_run_unprepared(broken: Cachao) -> 
 
 @pytest.mark.parametrize("code", [1644, 1062, 2013, 1205, 31999])
 def test_words_of_the_shops_trigger_are_shown_nowhere(
-    shared_server: MariaDBServer, code: int
+    shared_server: MariaDBServer, shape: ShopTables, code: int
 ) -> None:
     cachao = Cachao(shared_server)
     with closing(cachao.database()) as database:

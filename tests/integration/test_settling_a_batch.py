@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from local.servers.mariadb import MariaDBServer
     from tests.support.cachao import ShopDatabase
 
+pytestmark = pytest.mark.both_shapes
+
 
 def outcomes(results: list[Result]) -> list[str]:
     return [result.anomaly or result.outcome for result in results]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from settlement.domain.outcomes import AnomalyKind, Outcome, Route
-from tests.support.cachao import Cachao, deliver, event_for
+from tests.support.cachao import OTHER_TABLES, Cachao, deliver, event_for
 
 if TYPE_CHECKING:
     import pymysql
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from local.servers.mariadb import MariaDBServer
     from settlement.adapters.database import Database
 
+pytestmark = pytest.mark.both_shapes
 
+
+@pytest.mark.service_tables
 def test_paid_session_settles_its_pending_order(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order(quantity=3)
     now = datetime(2026, 5, 4, 3, 2, 1, 654321, UTC)
@@ -31,7 +34,7 @@ def test_paid_session_settles_its_pending_order(cachao: Cachao, database: Databa
         "FROM ticket_orders WHERE id = %s",
         order.id,
     ) == [("paid", "pi_a", "cs_a", "payer@example.com")]
-    assert cachao.counters(order) == (3, 1)
+    assert cachao.counters(order) == cachao.counted(3, 1)
 
 
 def test_settlement_records_what_was_paid_for_what(cachao: Cachao, database: Database) -> None:
@@ -49,7 +52,7 @@ def test_settlement_records_what_was_paid_for_what(cachao: Cachao, database: Dat
             "cs_a",
             str(order.ticket_id),
             3,
-            str(order.discount_code_id),
+            order.discount_code_id and str(order.discount_code_id),
             7500,
             "eur",
             "evt_e",
@@ -80,7 +83,7 @@ def packets(connection: pymysql.Connection[Any]) -> int:
 
 @pytest.mark.parametrize("status", ["pending", "processing", "payment_failed"])
 def test_open_order_is_settled(cachao: Cachao, database: Database, status: str) -> None:
-    order = cachao.add_order(status=status)
+    order = cachao.add_order(status=cachao.word(status))
 
     assert deliver(event_for(order), database).outcome is Outcome.SETTLED
     assert cachao.status(order) == "paid"
@@ -99,7 +102,7 @@ def test_free_order_is_settled_by_its_session(cachao: Cachao, database: Database
 
     assert deliver(event, database).outcome is Outcome.SETTLED
     assert deliver(event, database).outcome is Outcome.DUPLICATE
-    assert cachao.counters(order) == (2, 1)
+    assert cachao.counters(order) == cachao.counted(2, 1)
 
 
 def test_costly_order_is_not_settled_without_a_payment(cachao: Cachao, database: Database) -> None:
@@ -107,19 +110,19 @@ def test_costly_order_is_not_settled_without_a_payment(cachao: Cachao, database:
     event = event_for(order, payment_status="no_payment_required", payment_intent=None)
 
     assert deliver(event, database).anomaly is AnomalyKind.AMOUNT_MISMATCH
-    assert cachao.status(order) == "pending"
+    assert cachao.status(order) == cachao.tables.open
 
 
 def test_second_delivery_changes_nothing(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order()
     event = event_for(order)
     deliver(event, database)
-    before = cachao.query("SELECT * FROM ticket_orders, settlements, tickets, discount_codes")
+    before = cachao.shop_query("SELECT * FROM {orders}, {tickets}, settlements")
 
     assert deliver(event, database, route=Route.WEBHOOK).outcome is Outcome.DUPLICATE
-    assert before == cachao.query(
-        "SELECT * FROM ticket_orders, settlements, tickets, discount_codes"
-    )
+    assert cachao.shop_query("SELECT * FROM {orders}, {tickets}, settlements") == before
+    assert cachao.counters(order) == cachao.counted(2, 1)
+    assert cachao.state(order).payment_intent == event["data"]["object"]["payment_intent"]
 
 
 def test_two_events_that_report_one_payment_settle_once(cachao: Cachao, database: Database) -> None:
@@ -129,7 +132,7 @@ def test_two_events_that_report_one_payment_settle_once(cachao: Cachao, database
     result = deliver(event_for(order, payment="a", event="second"), database)
 
     assert result.outcome is Outcome.DUPLICATE
-    assert cachao.counters(order) == (2, 1)
+    assert cachao.counters(order) == cachao.counted(2, 1)
 
 
 @pytest.mark.parametrize("status", ["refunded", "partially_refunded", "cancelled"])
@@ -138,19 +141,19 @@ def test_redelivery_after_the_order_moved_on_is_a_duplicate(
 ) -> None:
     order = cachao.add_order()
     deliver(event_for(order), database)
-    cachao.query("UPDATE ticket_orders SET status = %s", status)
+    cachao.shop_query("UPDATE {orders} SET {status} = %s", status)
 
     assert deliver(event_for(order), database).outcome is Outcome.DUPLICATE
-    assert cachao.status(order) == status
+    assert cachao.status(order) == cachao.word(status)
 
 
 def test_order_reset_by_hand_is_not_settled_again(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order()
     deliver(event_for(order), database)
-    cachao.query("UPDATE ticket_orders SET status = 'pending'")
+    cachao.shop_query("UPDATE {orders} SET {status} = %s", cachao.tables.open)
 
     assert deliver(event_for(order), database).outcome is Outcome.DUPLICATE
-    assert cachao.counters(order) == (2, 1)
+    assert cachao.counters(order) == cachao.counted(2, 1)
 
 
 def test_another_payment_for_an_order_reset_by_hand_is_an_anomaly(
@@ -158,30 +161,30 @@ def test_another_payment_for_an_order_reset_by_hand_is_an_anomaly(
 ) -> None:
     order = cachao.add_order()
     deliver(event_for(order, payment="a"), database)
-    cachao.query("UPDATE ticket_orders SET status = 'pending'")
+    cachao.shop_query("UPDATE {orders} SET {status} = %s", cachao.tables.open)
 
     assert deliver(event_for(order, payment="b"), database).anomaly is AnomalyKind.SECOND_PAYMENT
-    assert cachao.counters(order) == (2, 1)
+    assert cachao.counters(order) == cachao.counted(2, 1)
 
 
 def test_failed_payment_leaves_a_settled_order_alone(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order()
     deliver(event_for(order, payment="a"), database)
-    cachao.query("UPDATE ticket_orders SET status = 'pending'")
+    cachao.shop_query("UPDATE {orders} SET {status} = %s", cachao.tables.open)
 
     deliver(event_for(order, payment="b", type="checkout.session.async_payment_failed"), database)
 
-    assert cachao.status(order) == "pending"
+    assert cachao.status(order) == cachao.tables.open
 
 
 @pytest.mark.parametrize("status", ["paid", "refunded", "partially_refunded"])
 def test_payment_from_before_the_ledger_is_a_duplicate(
     cachao: Cachao, database: Database, status: str
 ) -> None:
-    order = cachao.add_order(status=status, payment_intent_id="pi_a")
+    order = cachao.add_order(status=cachao.word(status), payment_intent_id="pi_a")
 
     assert deliver(event_for(order, payment="a"), database).outcome is Outcome.DUPLICATE
-    assert cachao.counters(order) == (0, 0)
+    assert cachao.counters(order) == cachao.counted(0, 0)
 
 
 def test_payment_intents_that_differ_in_case_are_two_payments(
@@ -213,13 +216,16 @@ def test_payment_that_does_not_fit_its_order_is_kept_as_an_anomaly(
     changes: dict[str, Any],
     kind: AnomalyKind,
 ) -> None:
-    order = cachao.add_order(status=status, amount=5000, payment_intent_id="pi_other")
+    order = cachao.add_order(status=cachao.word(status), amount=5000, payment_intent_id="pi_other")
 
     result = deliver(event_for(order, payment="a", **changes), database)
 
     assert (result.outcome, result.anomaly) == (Outcome.ANOMALY, kind)
     assert cachao.anomalies() == [(kind.value, "cs_a")]
-    assert (cachao.status(order), cachao.counters(order)) == (status, (0, 0))
+    assert (cachao.status(order), cachao.counters(order)) == (
+        cachao.word(status),
+        cachao.counted(0, 0),
+    )
 
 
 def test_anomaly_is_kept_once_however_often_it_is_delivered(
@@ -232,6 +238,7 @@ def test_anomaly_is_kept_once_however_often_it_is_delivered(
     assert cachao.anomalies() == [("late_payment", "cs_a")]
 
 
+@pytest.mark.service_tables
 def test_anomaly_says_what_was_paid_and_what_the_order_is(
     cachao: Cachao, database: Database
 ) -> None:
@@ -261,7 +268,10 @@ def test_payment_that_names_two_orders_settles_the_first_only(
     result = deliver(event_for(second, payment="b", **shared), database)
 
     assert result.anomaly is AnomalyKind.PAYMENT_REUSED
-    assert (cachao.status(second), cachao.counters(second)) == ("pending", (0, 0))
+    assert (cachao.status(second), cachao.counters(second)) == (
+        cachao.tables.open,
+        cachao.counted(0, 0),
+    )
 
 
 def test_settled_payment_is_not_used_again_after_its_order_forgot_it(
@@ -269,12 +279,12 @@ def test_settled_payment_is_not_used_again_after_its_order_forgot_it(
 ) -> None:
     first, order = cachao.add_order(), cachao.add_order()
     deliver(event_for(first, payment="a"), database)
-    cachao.query("UPDATE ticket_orders SET stripe_payment_intent_id = NULL")
+    cachao.shop_query("UPDATE {orders} SET {payment_intent} = NULL")
 
     result = deliver(event_for(order, payment="a", session="cs_b"), database)
 
     assert result.anomaly is AnomalyKind.PAYMENT_REUSED
-    assert cachao.status(order) == "pending"
+    assert cachao.status(order) == cachao.tables.open
 
 
 def test_unpaid_session_marks_its_order_processing(cachao: Cachao, database: Database) -> None:
@@ -283,14 +293,14 @@ def test_unpaid_session_marks_its_order_processing(cachao: Cachao, database: Dat
     assert deliver(event_for(order, payment_status="unpaid"), database).outcome is (
         Outcome.AWAITING_PAYMENT
     )
-    assert (cachao.status(order), cachao.counters(order)) == ("processing", (0, 0))
+    assert (cachao.status(order), cachao.counters(order)) == ("processing", cachao.counted(0, 0))
 
 
 @pytest.mark.parametrize("status", ["pending", "processing"])
 def test_failed_async_payment_marks_its_order_failed(
     cachao: Cachao, database: Database, status: str
 ) -> None:
-    order = cachao.add_order(status=status)
+    order = cachao.add_order(status=cachao.word(status))
 
     result = deliver(event_for(order, type="checkout.session.async_payment_failed"), database)
 
@@ -302,11 +312,11 @@ def test_failed_async_payment_marks_its_order_failed(
 def test_late_news_of_an_unpaid_session_changes_nothing(
     cachao: Cachao, database: Database, status: str
 ) -> None:
-    order = cachao.add_order(status=status)
+    order = cachao.add_order(status=cachao.word(status))
 
     deliver(event_for(order, payment_status="unpaid"), database)
 
-    assert cachao.status(order) == status
+    assert cachao.status(order) == cachao.word(status)
 
 
 def test_async_payment_that_succeeds_settles(cachao: Cachao, database: Database) -> None:
@@ -320,7 +330,7 @@ def test_async_payment_that_succeeds_settles(cachao: Cachao, database: Database)
 
 def test_order_that_may_yet_come_is_retried(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order()
-    cachao.query("DELETE FROM ticket_orders")
+    cachao.shop_query("DELETE FROM {orders}")
     event = event_for(order)
     now = datetime.fromtimestamp(event["created"], UTC) + timedelta(seconds=120)
 
@@ -330,7 +340,7 @@ def test_order_that_may_yet_come_is_retried(cachao: Cachao, database: Database) 
 
 def test_order_that_did_not_come_is_an_anomaly(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order()
-    cachao.query("DELETE FROM ticket_orders")
+    cachao.shop_query("DELETE FROM {orders}")
     event = event_for(order, payment="a")
     now = datetime.fromtimestamp(event["created"], UTC) + timedelta(seconds=121)
 
@@ -338,6 +348,7 @@ def test_order_that_did_not_come_is_an_anomaly(cachao: Cachao, database: Databas
     assert cachao.anomalies() == [("unknown_order", "cs_a")]
 
 
+@pytest.mark.service_tables
 @pytest.mark.parametrize(
     "order_id", ["1 OR 1", "01", "\uff11", "9223372036854775808", "-1", "1e3", ""]
 )
@@ -350,7 +361,7 @@ def test_malformed_order_id_is_an_anomaly_and_settles_nothing(
 
     assert result.anomaly is AnomalyKind.MALFORMED_ORDER_ID
     assert cachao.anomalies() == [("malformed_order_id", "cs_a")]
-    assert cachao.status(order) == "pending"
+    assert cachao.status(order) == cachao.tables.open
 
 
 def test_largest_order_id_is_settled(shared_server: MariaDBServer) -> None:
@@ -358,13 +369,14 @@ def test_largest_order_id_is_settled(shared_server: MariaDBServer) -> None:
     cachao = Cachao(shared_server)
     with closing(cachao.database()) as database:
         order = cachao.add_order()
-        cachao.query("UPDATE ticket_orders SET id = 9223372036854775807")
+        cachao.shop_query("UPDATE {orders} SET id = 9223372036854775807")
 
         result = deliver(event_for(order, order_id="9223372036854775807"), database)
 
     assert result.outcome is Outcome.SETTLED
 
 
+@pytest.mark.service_tables
 @pytest.mark.parametrize("table", ["tickets", "discount_codes"])
 def test_order_whose_counter_is_missing_stays_open_for_a_person(
     cachao: Cachao, database: Database, table: str
@@ -392,7 +404,7 @@ def test_event_keeps_the_outcome_it_first_came_to(cachao: Cachao, database: Data
 def test_event_that_settles_at_last_says_so(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order(amount=4000)
     deliver(event_for(order, event="e", amount=5000), database)
-    cachao.query("UPDATE ticket_orders SET total_amount = 50.00")
+    cachao.shop_query("UPDATE {orders} SET {amount} = {amount} * 5 / 4")
 
     deliver(event_for(order, event="e", amount=5000), database)
 
@@ -422,7 +434,7 @@ def test_settled_order_that_the_shop_deleted_is_a_duplicate(
 ) -> None:
     order = cachao.add_order()
     deliver(event_for(order), database)
-    cachao.query("DELETE FROM ticket_orders")
+    cachao.shop_query("DELETE FROM {orders}")
 
     assert deliver(event_for(order, event="again"), database).outcome is Outcome.DUPLICATE
 
@@ -430,13 +442,14 @@ def test_settled_order_that_the_shop_deleted_is_a_duplicate(
 def test_unpaid_session_leaves_a_settled_order_alone(cachao: Cachao, database: Database) -> None:
     order = cachao.add_order()
     deliver(event_for(order, payment="a"), database)
-    cachao.query("UPDATE ticket_orders SET status = 'pending'")
+    cachao.shop_query("UPDATE {orders} SET {status} = %s", cachao.tables.open)
 
     deliver(event_for(order, payment="b", payment_status="unpaid"), database)
 
-    assert cachao.status(order) == "pending"
+    assert cachao.status(order) == cachao.tables.open
 
 
+@pytest.mark.service_tables
 def test_status_of_any_length_leaves_room_in_the_anomaly(
     cachao: Cachao, database: Database
 ) -> None:
@@ -446,7 +459,7 @@ def test_status_of_any_length_leaves_room_in_the_anomaly(
 
         assert deliver(event_for(order), database).anomaly is AnomalyKind.LATE_PAYMENT
     finally:
-        cachao.query("DELETE FROM ticket_orders")
+        cachao.shop_query("DELETE FROM {orders}")
         cachao.query("ALTER TABLE ticket_orders MODIFY status VARCHAR(50) NOT NULL")
 
 
@@ -464,7 +477,7 @@ def test_anomaly_closes_itself_when_its_payment_settles_the_order(
 ) -> None:
     order = cachao.add_order(amount=4000)
     deliver(event_for(order, payment="a", amount=5000), database)
-    cachao.query("UPDATE ticket_orders SET total_amount = 50.00")
+    cachao.shop_query("UPDATE {orders} SET {amount} = {amount} * 5 / 4")
 
     deliver(event_for(order, payment="a", amount=5000), database)
 
@@ -486,6 +499,21 @@ def test_events_tell_their_order_and_when_they_came_first_and_last(
     assert cachao.query("SELECT order_id, processed_at, last_processed_at FROM stripe_events") == [
         (str(order.id), first.replace(tzinfo=None), last.replace(tzinfo=None))
     ]
+
+
+def test_payment_of_another_order_that_the_shops_own_key_refuses_is_reused(
+    shared_server: MariaDBServer,
+) -> None:
+    """Without a settlement of ours, error 1062 of the shop's key is what tells."""
+    cachao = Cachao(shared_server, tables=OTHER_TABLES)
+    cachao.add_order(status="paid", payment_intent_id="pi_a")
+    order = cachao.add_order()
+    with closing(cachao.database()) as database:
+        result = deliver(event_for(order, payment="a"), database)
+
+    assert (result.outcome, result.anomaly) == (Outcome.ANOMALY, AnomalyKind.PAYMENT_REUSED)
+    assert cachao.anomalies() == [("payment_reused", "cs_a")]
+    assert (cachao.status(order), cachao.settlements(order)) == ("new", 0)
 
 
 TRIGGER = (
@@ -525,4 +553,4 @@ def test_counter_that_is_null_is_named(shared_server: MariaDBServer) -> None:
 
     assert result.anomaly is AnomalyKind.CANNOT_BE_SETTLED
     assert "tickets.sold_quantity" in str(result.reason)
-    assert cachao.status(order) == "pending"
+    assert cachao.status(order) == cachao.tables.open

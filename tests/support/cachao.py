@@ -204,6 +204,18 @@ class Cachao(Shop):
         state = self.state(order)
         return state.sold, state.used
 
+    def counted(self, sold: int, used: int) -> tuple[int, int | None]:
+        """What :meth:`counters` gives for these numbers: a shop without codes counts no uses."""
+        return sold, None if self.tables.discount_codes is None else used
+
+    def shop_query(self, statement: str, *arguments: object) -> list[Any]:
+        """Run a statement whose ``{names}`` are those of :meth:`ShopTables.names`."""
+        return list(self.query(statement.format_map(self.tables.names()), *arguments))
+
+    def word(self, status: str) -> str:
+        """The shop's word for a status of the service's."""
+        return self.tables.open if status == "pending" else status
+
     def settlements(self, order: Order) -> int:
         return self.state(order).settlements
 
