@@ -104,7 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(console: Console) -> int:
     """Play the scenario. Return 0 only if every step was as expected."""
     began = time.monotonic()
-    with LocalCloud(database=_database(), timing=TIMING, watch=console.phase) as cloud:
+    with LocalCloud(
+        database=_database(), timing=TIMING, watch=console.phase, connected=True
+    ) as cloud:
         console.heading("The scenario")
         scenario = Scenario(cloud, watch=console.working, played=console.step)
         scenario.play()

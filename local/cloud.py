@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -9,7 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from local.fake_stripe.account import Json
+from local.fake_stripe.partner_events import EventBridge
 from local.fake_stripe.sender import FakeStripe
+from local.fake_stripe.server import StripeServer
 from local.operator import Operator
 from local.servers.cdk import CdkCli, Report
 from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing, client_variables
@@ -21,6 +25,9 @@ Watch = Callable[[str], AbstractContextManager[Report]]
 
 ENVIRONMENT: Final = "local"
 STACK: Final = f"cachao-payments-{ENVIRONMENT}"
+_CONNECTED: Final = "local-connected"
+_KEY_PERMISSIONS: Final = ("webhook_write", "event_read")
+"""What docs/deploying.md asks of a restricted key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +89,34 @@ class LocalCloud:
         database: ShopDatabase | None = None,
         timing: Timing | None = None,
         watch: Watch | None = None,
+        connected: bool = False,
     ) -> None:
         """
         Args:
             database: the shop's; a throwaway server unless given.
             timing: how much faster than AWS the emulator's clocks run.
             watch: receives each part of the start.
+            connected: whether the deployment is given a key of the mock of Stripe's API, and
+                creates the event destination and the webhook endpoint there; else the event source
+                and the signing secret are named to it.
         """
         self.database: Final = database or ThrowawayDatabase()
         self.aws: Final = EmulatedAWS(timing=timing)
         self.addresses: Addresses
         self.shop: Shop
         self.stripe: FakeStripe
+        """Sends a single event by the route of one's choice."""
+        self.stripe_server: StripeServer
+        """The mock of Stripe's API. Empty, unless the deployment connects both routes there."""
+        self.registered_before: list[Json]
+        """What was registered at the mock before the deployment."""
         self.operator: Operator
         self.cdk: CdkCli
         self._watch: Final = watch or (lambda _what: nullcontext(lambda _done, _total: None))
-        self._signing_secret: Final = f"whsec_{secrets.token_urlsafe(24)}"
+        self._connected: Final = connected
+        self._environment: Final = _CONNECTED if connected else ENVIRONMENT
+        self._stack: Final = f"cachao-payments-{self._environment}"
+        self._signing_secret = f"whsec_{secrets.token_urlsafe(24)}"
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -126,22 +145,31 @@ class LocalCloud:
         with self._watch("Start the emulated AWS"):
             self._resources.callback(self.aws.stop)
             self.aws.start()
+        self.stripe_server = self._resources.enter_context(
+            StripeServer(
+                partner_events=EventBridge(self.aws.client("events")),
+                resolve_url=lambda url: local_webhook_url(self.aws.endpoint, url),
+            )
+        )
+        self.registered_before = self.stripe_server.registered()
         self.cdk = CdkCli(
-            self.aws.environment(), directory=self.aws.directory, environment_name=ENVIRONMENT
+            self.aws.environment(),
+            directory=self.aws.directory,
+            environment_name=self._environment,
         )
         with self._watch("cdk bootstrap"):
             self.cdk.bootstrap(ACCOUNT, REGION)
         with self._watch("cdk deploy") as report:
-            outputs = self.cdk.deploy(STACK, self._parameters(), report=report)
+            outputs = self.cdk.deploy(self._stack, self._parameters(), report=report)
         self._move_in(outputs)
 
     def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
         """`cdk deploy` once more; parameters that are left out keep what they had."""
-        self.cdk.deploy(STACK, parameters or {})
+        self.cdk.deploy(self._stack, parameters or {})
 
     def destroy(self) -> None:
         """`cdk destroy`. The servers stay."""
-        self.cdk.destroy(STACK)
+        self.cdk.destroy(self._stack)
 
     def stop(self) -> None:
         """End everything and remove what it left."""
@@ -155,14 +183,28 @@ class LocalCloud:
             "DbName": database.name,
             "DbUser": database.user,
             "DbPassword": database.password,
-            "StripeSecretKey": "sk_test_local",  # nothing here calls Stripe's API
-            "StripeWebhookSecret": self._signing_secret,
+            **self._stripe_parameters(),
         }
+
+    def _stripe_parameters(self) -> dict[str, str]:
+        if not self._connected:
+            return {
+                "StripeSecretKey": "sk_test_local",  # nothing there calls Stripe's API
+                "StripeWebhookSecret": self._signing_secret,
+            }
+        key = self.stripe_server.add_key(permissions=_KEY_PERMISSIONS)
+        secret = self.aws.client("secretsmanager").create_secret(
+            Name="local/stripe", SecretString=json.dumps({"api_key": key})
+        )
+        return {"StripeApiBase": self.stripe_server.url, "StripeApiKeySecretArn": secret["ARN"]}
 
     def _move_in(self, outputs: Mapping[str, str]) -> None:
         database = self.database.address
+        if self._connected:  # the one endpoint's, which the mock has made
+            [[secret]] = self.stripe_server.account.test.secrets.values()
+            self._signing_secret = secret.value
         self.addresses = Addresses(
-            stack=STACK,
+            stack=self._stack,
             region=REGION,
             endpoint_url=self.aws.endpoint,
             webhook_url=local_webhook_url(self.aws.endpoint, outputs["WebhookUrl"]),
@@ -182,10 +224,11 @@ class LocalCloud:
             signing_secret=self._signing_secret,
         )
         events = self.aws.client("events")
-        # At Stripe there is a destination for it: without one there is no event source.
-        events.create_partner_event_source(Name=self.addresses.event_bus, Account=ACCOUNT)
+        if not self._connected:
+            # At Stripe there is a destination for it: without one there is no event source.
+            events.create_partner_event_source(Name=self.addresses.event_bus, Account=ACCOUNT)
         self.stripe = fake_stripe(self.addresses, events)
-        self.operator = Operator(self.aws, stack=STACK, topic_arn=outputs["AlarmTopicArn"])
+        self.operator = Operator(self.aws, stack=self._stack, topic_arn=outputs["AlarmTopicArn"])
 
 
 def fake_stripe(addresses: Addresses, events: object) -> FakeStripe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
@@ -121,7 +122,46 @@ class Operator:
             WaitedInVain: no such alarm was published.
         """
         name = queue_url.rpartition("/")[2]
-        return wait_for(lambda: self._alarm_about(name), f"an alarm about {name}", seconds=120.0)
+        return wait_for(
+            lambda: self._published_alarm(lambda alarm: name in _dimensions(alarm)),
+            f"an alarm about {name}",
+            seconds=120.0,
+        )
+
+    def wait_for_alarm_on(self, metric: str) -> str:
+        """Return the name of an alarm on this metric that was published to SNS.
+
+        Raises:
+            WaitedInVain: no such alarm was published.
+        """
+        return wait_for(
+            lambda: self._published_alarm(
+                lambda alarm: alarm["Trigger"].get("MetricName") == metric
+            ),
+            f"an alarm on {metric}",
+            seconds=120.0,
+        )
+
+    def reconcile(self) -> dict[str, Any]:
+        """Invoke reconciliation, as its schedule does; return what the run reported.
+
+        Raises:
+            RuntimeError: the run failed.
+        """
+        resources = self._aws.client("cloudformation").describe_stack_resources(
+            StackName=self._stack
+        )["StackResources"]
+        [function] = [
+            each["PhysicalResourceId"]
+            for each in resources
+            if each["ResourceType"] == "AWS::Lambda::Function"
+            and "ReconciliationStripeReconciliation" in each["LogicalResourceId"]
+        ]
+        answer = self._aws.client("lambda").invoke(FunctionName=function)
+        run = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise RuntimeError(f"{function} failed: {run}")
+        return dict(run)
 
     def redrive(self) -> subprocess.CompletedProcess[str]:
         """Run the redrive command, as the runbook has it, on every failure queue of the stack."""
@@ -139,12 +179,10 @@ class Operator:
             timeout=_REDRIVE_SECONDS,
         )
 
-    def _alarm_about(self, queue_name: str) -> str | None:
+    def _published_alarm(self, wanted: Callable[[Alarm], bool]) -> str | None:
         self._published.extend(self._subscription.take())
         for alarm in self._published:
-            dimensions = alarm["Trigger"].get("Dimensions", [])
-            about = [value.get("value", value.get("Value")) for value in dimensions]
-            if alarm["NewStateValue"] == "ALARM" and queue_name in about:
+            if alarm["NewStateValue"] == "ALARM" and wanted(alarm):
                 return str(alarm["AlarmName"])
         return None
 
@@ -155,3 +193,9 @@ class Operator:
             )
             self._log_groups[function] = configuration["LoggingConfig"]["LogGroup"]
         return self._log_groups[function]
+
+
+def _dimensions(alarm: Alarm) -> list[str]:
+    """Return the values of the dimensions of the alarm's metric."""
+    dimensions = alarm["Trigger"].get("Dimensions", [])
+    return [value.get("value", value.get("Value")) for value in dimensions]

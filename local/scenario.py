@@ -7,15 +7,17 @@ functions' logs, in the queues.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from local.cloud import LocalCloud, Watch
 from local.shop import Order, OrderState
 
 _PAID: Final = "paid, 2 sold, code used 1 time, 1 settlement"
 _UNTOUCHED: Final = "pending, 0 sold, code used 0 times, 0 settlements"
+
+_HOUR: Final = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +80,15 @@ class Scenario:
 
     def play(self) -> None:
         """Play all of it. A step that fails is recorded, and the next one begins."""
+        self._stripe_is_connected()
+        self._a_payment_delivered_by_stripe()
         self._one_payment_by_both_routes()
         self._the_webhook_first()
         self._a_payment_that_comes_later()
         self._a_wrong_amount()
         self._a_forged_signature()
         self._an_outage_and_the_way_back()
+        self._a_deleted_destination_and_the_third_net()
 
     def orders(self) -> list[OrderBeforeAndAfter]:
         """Return the orders of the scenario, as they were and as they are."""
@@ -93,6 +98,40 @@ class Scenario:
             )
             for role, order, before in self._orders
         ]
+
+    def _stripe_is_connected(self) -> None:
+        def connected() -> tuple[str, str]:
+            before = _counted(self._cloud.registered_before)
+            after = _counted(self._cloud.stripe_server.registered())
+            return f"registered; before: {before}; now: {after}", "what the mock of Stripe lists"
+
+        self._step(
+            "The deployment connects Stripe",
+            "deployment",
+            "registered; before: 0 event destinations, 0 webhook endpoints; "
+            "now: 1 event destination, 1 webhook endpoint",
+            connected,
+        )
+
+    def _a_payment_delivered_by_stripe(self) -> None:
+        cloud = self._cloud
+        order = self._order("paid at Stripe", amount=7500)
+
+        def delivered() -> tuple[str, str]:
+            event = self._paid_at_stripe(order)
+            cloud.stripe_server.wait_until_delivered()
+            places = cloud.addresses
+            outcomes = [
+                outcome
+                for function in (places.event_function, places.webhook_function)
+                for outcome in cloud.operator.wait_for_outcomes(function, event["id"], 1)
+            ]
+            actual = f"{' and '.join(sorted(outcomes, reverse=True))}; {self._standing(order)}"
+            return actual, f"settlements: order {order.id}; both functions' logs"
+
+        self._step(
+            "Stripe delivers by both routes", "both", f"settled and duplicate; {_PAID}", delivered
+        )
 
     def _one_payment_by_both_routes(self) -> None:
         order = self._order("by both routes")
@@ -208,6 +247,65 @@ class Scenario:
                 "It is back; redrive", "operator", f"settled; {_PAID}; 0 messages left", redriven
             )
 
+    def _a_deleted_destination_and_the_third_net(self) -> None:
+        cloud = self._cloud
+        order = self._order("in the lost hour", amount=3300)
+
+        def deleted() -> tuple[str, str]:
+            stripe = cloud.stripe_server
+            for target in stripe.registered():
+                if _is_destination(target):
+                    stripe.client().v2.core.event_destinations.delete(target["id"])
+            self._paid_at_stripe(order, created=int(time.time()) - _HOUR, deliver=False)
+            stripe.wait_until_delivered()
+            actual = f"lost; {_counted(stripe.registered())}; {self._standing(order)}"
+            return actual, "paid an hour ago, and delivered by neither route"
+
+        def reconciled() -> tuple[str, str]:
+            run = cloud.operator.reconcile()
+            actual = f"{run['settled']} settled; {self._standing(order)}"
+            return f"{actual}; by {cloud.shop.state(order).route}", f"settlements: order {order.id}"
+
+        def notified() -> tuple[str, str]:
+            return "published to SNS", cloud.operator.wait_for_alarm_on("Reconciled")
+
+        self._step(
+            "The destination is deleted",
+            "neither",
+            f"lost; 0 event destinations, 1 webhook endpoint; {_UNTOUCHED}",
+            deleted,
+        )
+        self._step(
+            "Reconciliation asks Stripe",
+            "reconciliation",
+            f"1 settled; {_PAID}; by reconciliation",
+            reconciled,
+        )
+        self._step("The operator hears of it", "alarm", "published to SNS", notified)
+
+    def _paid_at_stripe(
+        self, order: Order, *, created: int | None = None, deliver: bool = True
+    ) -> dict[str, Any]:
+        """Create the order's checkout at the mock, as the shop does, and pay it there."""
+        session = self._cloud.stripe_server.client().v1.checkout.sessions.create(
+            {
+                "mode": "payment",
+                "line_items": [
+                    {
+                        "price_data": {
+                            "currency": order.currency,
+                            "unit_amount": order.amount,
+                            "product_data": {"name": "Tickets"},
+                        },
+                        "quantity": 1,
+                    }
+                ],
+                "metadata": {"order_id": str(order.id)},
+                "success_url": "https://shop.example.com/thanks",
+            }
+        )
+        return self._cloud.stripe_server.pay(session.id, created=created, deliver=deliver)
+
     def _order(self, role: str, *, amount: int = 5000) -> Order:
         order = self._cloud.shop.add_order(amount=amount)
         self._orders.append((role, order, self._cloud.shop.state(order)))
@@ -246,6 +344,21 @@ class Scenario:
         )
         self.steps.append(step)
         self._played(step)
+
+
+def _counted(registered: Sequence[dict[str, Any]]) -> str:
+    """Return how many targets of each kind are registered at Stripe."""
+    found = [_is_destination(target) for target in registered]
+    destinations, endpoints = found.count(True), found.count(False)
+    return (
+        f"{destinations} event destination{'' if destinations == 1 else 's'}, "
+        f"{endpoints} webhook endpoint{'' if endpoints == 1 else 's'}"
+    )
+
+
+def _is_destination(target: dict[str, Any]) -> bool:
+    """Return whether a target is an event destination at EventBridge, by its ARN."""
+    return str(target["to"]).startswith("arn:")
 
 
 def _times(count: int) -> str:

@@ -38,10 +38,26 @@ def test_every_step_comes_out_as_it_must(run: subprocess.CompletedProcess[str]) 
     assert "✗" not in run.stdout
     steps = re.findall(r"^✓ ([^:\n]+): ", run.stdout, re.MULTILINE)
     rows = re.findall(r"^ ✓  (.+?)  ", run.stdout, re.MULTILINE)
-    assert len(steps) >= 12
+    assert len(steps) >= 17
     assert rows == steps
     for outcome in OUTCOMES:
         assert outcome in run.stdout
+
+
+def test_both_sides_are_connected_by_the_deployment_and_the_lost_hour_is_settled(
+    run: subprocess.CompletedProcess[str],
+) -> None:
+    none = "0 event destinations, 0 webhook endpoints"
+    both = "1 event destination, 1 webhook endpoint"
+    for line in (
+        f"The deployment connects Stripe: registered; before: {none}; now: {both} ",
+        "Stripe delivers by both routes: settled and duplicate; ",
+        "The destination is deleted: lost; 0 event destinations, 1 webhook endpoint; pending, ",
+        "Reconciliation asks Stripe: 1 settled; paid, ",
+        "The operator hears of it: published to SNS ",
+    ):
+        assert f"✓ {line}" in run.stdout
+    assert "cachao-reconciled" in run.stdout
 
 
 def test_the_lines_that_the_readme_shows_are_printed(run: subprocess.CompletedProcess[str]) -> None:
