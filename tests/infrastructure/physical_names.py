@@ -75,6 +75,8 @@ def _attribute(logical_id: str, attribute: str, template: Template) -> str:
             return name
         case "AWS::Events::EventBus", "Name":
             return name
+        case "Custom::StripeEventDestination", "EventSourceName":
+            return f"aws.partner/stripe.com/ed_{name}"
         case "AWS::Events::Rule", "Arn":
             bus = _bus_of(logical_id, template)
             return _arn("events", f"rule/{name}" if bus == "default" else f"rule/{bus}/{name}")
