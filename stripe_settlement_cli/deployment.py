@@ -20,6 +20,7 @@ _FUNCTION: Final = "AWS::Lambda::Function"
 _QUEUE: Final = "AWS::SQS::Queue"
 _RULE: Final = "AWS::Events::Rule"
 _INVOKE_CONFIG: Final = "AWS::Lambda::EventInvokeConfig"
+_MAPPING: Final = "AWS::Lambda::EventSourceMapping"
 
 
 class DeploymentError(Exception):
@@ -55,6 +56,8 @@ class FailureQueue:
     """By ARN: those whose events may wait here."""
     rules: dict[str, Function] = field(default_factory=dict)
     """By the rule's ARN: the function it invokes."""
+    consumer: Function | None = None
+    """Of the on-sale queue whose DLQ this is."""
 
     @property
     def name(self) -> str:
@@ -71,6 +74,8 @@ class FailureQueue:
 
         An undelivered event is known by its rule too: its function may have been replaced since.
         """
+        if not event.function_arn:
+            return self.consumer
         return self.functions.get(event.function_arn) or self.rules.get(event.rule_arn or "")
 
 
@@ -233,6 +238,7 @@ class Finder:
         self._functions = {each.arn: each for each in found if each is not None}
         if not self._functions:
             raise DeploymentError(self._nothing_found())
+        self._consumers = dict(self._look_at_mappings())
         for rule in stack.of_type(_RULE):
             self._look_at_rule(rule)
         for function in self._functions.values():
@@ -305,6 +311,23 @@ class Finder:
             if owner and owner.physical_id == function.name and queue and queue.type == _QUEUE:
                 yield self._stack.arn_of("sqs", _queue_name(queue))
 
+    def _look_at_mappings(self) -> Iterator[tuple[str, Function]]:
+        """Yield the on-sale queues that the template has, by ARN, and note the DLQ of each."""
+        for mapping in self._stack.of_type(_MAPPING):
+            consumer = self._stack.referred(mapping.properties.get("FunctionName"))
+            queue = self._stack.referred(mapping.properties.get("EventSourceArn"))
+            for function in self._functions.values():
+                if queue and consumer and consumer.physical_id == function.name:
+                    dlq = self._stack.referred(
+                        queue.properties.get("RedrivePolicy", {}).get("deadLetterTargetArn")
+                    )
+                    if dlq:
+                        arn = self._stack.arn_of("sqs", _queue_name(dlq))
+                        self._add_queue(arn, function)
+                        if arn in self._queues:
+                            self._queues[arn].consumer = function
+                    yield self._stack.arn_of("sqs", _queue_name(queue)), function
+
     def _look_at_rule(self, rule: Resource) -> None:
         declared = set(self._declared_targets(rule))
         actual = set()
@@ -312,7 +335,10 @@ class Finder:
             targets = {
                 (function, target.get("DeadLetterConfig", {}).get("Arn"))
                 for target in self._targets(bus, name)
-                if (function := self._functions.get(target["Arn"]))
+                if (
+                    function := self._functions.get(target["Arn"])
+                    or self._consumers.get(target["Arn"])
+                )
             }
             for function, queue_arn in declared | targets:
                 self._add_queue(queue_arn, function, rule_arn=self._rule_arn(bus, name))
@@ -341,8 +367,12 @@ class Finder:
         for target in rule.properties.get("Targets", ()):
             invoked = self._stack.referred(target.get("Arn"))
             dlq = self._stack.referred(target.get("DeadLetterConfig", {}).get("Arn"))
+            if invoked and invoked.type == _QUEUE:
+                receiver = self._consumers.get(self._stack.arn_of("sqs", _queue_name(invoked)))
+            else:
+                receiver = None
             for function in self._functions.values():
-                if invoked and invoked.physical_id == function.name:
+                if invoked and (invoked.physical_id == function.name or function is receiver):
                     yield function, self._stack.arn_of("sqs", _queue_name(dlq)) if dlq else None
 
     def _targets(self, bus: str, rule: str) -> list[Any]:

@@ -160,22 +160,26 @@ class WaitingEvent:
     """What the function was, or was to be, invoked with."""
     ids: EventIds
     function_arn: str
-    """The function it was meant for, without a version."""
+    """The function it was meant for, without a version; empty if the message does not say."""
     rule_arn: str | None
     """The rule that could not deliver it; None if the function had it."""
     why: str
     """Why it is here, fit to be shown."""
 
 
+WHERE_FROM = {"RULE_ARN", "TARGET_ARN"}
+"""Attributes of what EventBridge could not deliver."""
+
+
 def read_message(body: str, attributes: Mapping[str, str]) -> WaitingEvent:
-    """Return the event in a message of either shape.
+    """Return the event in a message: undelivered, of a failed invocation, or of a queue's DLQ.
 
     Args:
         body: the message's body.
         attributes: its message attributes, as strings.
 
     Raises:
-        UnreadableMessageError: it has neither shape.
+        UnreadableMessageError: it has none of these shapes.
     """
     try:
         value = json.loads(body)
@@ -183,13 +187,21 @@ def read_message(body: str, attributes: Mapping[str, str]) -> WaitingEvent:
         raise UnreadableMessageError("the body is not JSON") from None
     if not isinstance(value, dict):
         raise UnreadableMessageError("the body is not a JSON object")
-    if "RULE_ARN" in attributes and "TARGET_ARN" in attributes:
+    if attributes.keys() >= WHERE_FROM:
         return _undelivered(body, value, attributes)
     if isinstance(value.get("requestContext"), dict) and "requestPayload" in value:
         return _failed_invocation(value)
+    if "detail" in value and "source" in value and not WHERE_FROM & attributes.keys():
+        return WaitingEvent(
+            payload=body.encode(),
+            ids=_ids(value),
+            function_arn="",
+            rule_arn=None,
+            why="it failed at every attempt; the function's log says why",
+        )
     raise UnreadableMessageError(
         "it has neither the attributes RULE_ARN and TARGET_ARN of an undelivered event nor the "
-        "requestContext and requestPayload of a failed invocation"
+        "requestContext and requestPayload of a failed invocation, nor is it an event itself"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,3 +195,29 @@ def test_all_queues_are_meant_when_none_is_named() -> None:
     deployment = Deployment(NO_STACK, (queue("dlq"), queue("other")))
 
     assert deployment.only([]) == deployment.queues
+
+
+def test_dlq_of_the_on_sale_queue_is_found_by_the_functions_mapping(
+    aws: EmulatedAWS, stack: StandIn
+) -> None:
+    finder = Finder(aws.client, stack.name)
+    finder.find()
+    found = finder._stack.resources
+    found["Sale"] = replace(
+        found["OnFailure"],
+        properties={"RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["Dlq", "Arn"]}}},
+    )
+    found["Mapping"] = replace(
+        found["EventFunction"],
+        type="AWS::Lambda::EventSourceMapping",
+        properties={
+            "FunctionName": {"Ref": "EventFunction"},
+            "EventSourceArn": {"Fn::GetAtt": ["Sale", "Arn"]},
+        },
+    )
+
+    [(queue, function)] = finder._look_at_mappings()
+
+    assert queue.endswith(stack.queue_name("OnFailure"))
+    [dlq] = [each for each in finder._queues.values() if each.consumer]
+    assert (dlq.name, dlq.consumer) == (stack.queue_name("Dlq"), function)

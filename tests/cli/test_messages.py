@@ -131,7 +131,6 @@ def test_metadata_of_any_kind_are_read(metadata: object) -> None:
         ("[" * 100_000, {}),
         ("null", WHERE),
         ('{"no": "detail"}', WHERE),
-        (json.dumps(eventbridge_envelope(any_paid_event())), {}),
         (json.dumps(eventbridge_envelope(any_paid_event())), {"RULE_ARN": RULE}),
         (record(eventbridge_envelope(any_paid_event()), functionArn=None), {}),
         (record("text"), {}),
@@ -148,3 +147,11 @@ def test_an_unreadable_message_is_not_quoted() -> None:
         read_message('{"name": "Jenny"}', {})
 
     assert "Jenny" not in str(raised.value)
+
+
+def test_event_of_a_queues_dlq_is_passed_on_and_names_no_function() -> None:
+    body = json.dumps(eventbridge_envelope(any_paid_event()), indent=3)
+
+    event = read_message(body, {})
+
+    assert (event.payload, event.function_arn, event.rule_arn) == (body.encode(), "", None)
