@@ -9,18 +9,14 @@ import io
 import json
 import textwrap
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from local.servers.emulated_aws import ACCOUNT
+from local.servers.emulated_aws import ACCOUNT, EmulatedAWS
 from tests.support.events import Json, any_id, any_paid_event, eventbridge_envelope, webhook_request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from local.servers.emulated_aws import EmulatedAWS
 
 TIMEOUT = 20
 """Seconds, of each function."""

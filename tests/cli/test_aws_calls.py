@@ -6,8 +6,9 @@ import io
 import json
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -15,23 +16,17 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, ReadTimeoutError
 from rich.console import Console
 
+from local.servers.emulated_aws import EmulatedAWS
 from local.waiting import wait_for
 from stripe_settlement_cli import aws as aws_module
 from stripe_settlement_cli import redrive
 from stripe_settlement_cli.aws import RESPONSE_MARGIN, Clients
-from stripe_settlement_cli.deployment import Finder
+from stripe_settlement_cli.deployment import FailureQueue, Finder
 from stripe_settlement_cli.redrive import CircuitBreaker, QueueRedrive, Run
 from stripe_settlement_cli.report import QueueProgress
-from tests.cli.stand_in import TIMEOUT, Counts
+from tests.cli.conftest import Ended
+from tests.cli.stand_in import TIMEOUT, Counts, StandIn
 from tests.support.events import any_paid_event, eventbridge_envelope
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from local.servers.emulated_aws import EmulatedAWS
-    from stripe_settlement_cli.deployment import FailureQueue
-    from tests.cli.conftest import Ended
-    from tests.cli.stand_in import StandIn
 
 pytestmark = pytest.mark.xdist_group("cli")
 

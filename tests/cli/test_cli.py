@@ -5,20 +5,16 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import stripe_settlement_cli
 from stripe_settlement_cli import cli
 from stripe_settlement_cli.cli import ExitCode
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cli.conftest import Ended, Started
-    from tests.cli.stand_in import StandIn
+from tests.cli.conftest import Ended, Started
+from tests.cli.stand_in import StandIn
 
 PACKAGE = Path(stripe_settlement_cli.__file__).parent
 

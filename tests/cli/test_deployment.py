@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local.servers.emulated_aws import EmulatedAWS
 from stripe_settlement_cli.deployment import (
     Deployment,
     DeploymentError,
@@ -16,13 +18,7 @@ from stripe_settlement_cli.deployment import (
     Function,
     Stack,
 )
-from tests.cli.stand_in import BUS, TIMEOUT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.servers.emulated_aws import EmulatedAWS
-    from tests.cli.stand_in import StandIn
+from tests.cli.stand_in import BUS, TIMEOUT, StandIn
 
 pytestmark = pytest.mark.xdist_group("cli")
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.fake_stripe.partner_events import EventBridge
 from local.fake_stripe.server import StripeServer
-from local.servers.emulated_aws import ACCOUNT
+from local.servers.emulated_aws import ACCOUNT, EmulatedAWS
 from stripe_settlement_cli.aws import Clients
 from stripe_settlement_cli.cli import main
 from tests.cli.conftest import Ended
 from tests.cli.stand_in import StandIn
 from tests.support.events import any_id
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from local.servers.emulated_aws import EmulatedAWS
 
 pytestmark = pytest.mark.xdist_group("cli")
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from local.fake_stripe.server import StripeServer
+from local.servers.emulated_aws import EmulatedAWS
 from stripe_settlement_cli import queue_consumer
 from stripe_settlement_cli.cli import main
 from tests.cli.conftest import Ended
+from tests.cli.stand_in import StandIn
 from tests.support.stripe_server import partner_events, stripe_server
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.servers.emulated_aws import EmulatedAWS
-    from tests.cli.stand_in import StandIn
-
-    Explain = Callable[[str], Ended]
+Explain = Callable[[str], Ended]
 
 __all__ = ["partner_events", "stripe_server"]
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from stripe_settlement_cli import redrive
 from stripe_settlement_cli.failure_reasons import COMMITTED
 from stripe_settlement_cli.redrive import FAILURES_IN_A_ROW, WORKERS
-from tests.cli.stand_in import Counts
+from tests.cli.conftest import Ended
+from tests.cli.stand_in import Counts, StandIn
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.cli.conftest import Ended
-    from tests.cli.stand_in import StandIn
-
-    Run = Callable[..., Ended]
+Run = Callable[..., Ended]
 
 pytestmark = pytest.mark.xdist_group("cli")
 

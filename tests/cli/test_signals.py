@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from local.waiting import wait_for
 from stripe_settlement_cli.redrive import WORKERS
-from tests.cli.stand_in import Counts
+from tests.cli.conftest import Started
+from tests.cli.stand_in import Counts, StandIn
 
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterator
-
-    from tests.cli.conftest import Started
-    from tests.cli.stand_in import StandIn
-
-    Start = Callable[..., Started]
+Start = Callable[..., Started]
 
 pytestmark = pytest.mark.xdist_group("cli")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import stripe
 
+from local.fake_stripe.partner_events import PartnerEventsInMemory
+from local.fake_stripe.server import StripeServer
 from stripe_settlement_cli.finding import Finding, State
 from stripe_settlement_cli.stripe_side import (
     Expected,
@@ -19,12 +22,6 @@ from stripe_settlement_cli.stripe_side import (
     probe,
 )
 from tests.support.stripe_server import partner_events, stripe_server
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from local.fake_stripe.partner_events import PartnerEventsInMemory
-    from local.fake_stripe.server import StripeServer
 
 __all__ = ["partner_events", "stripe_server"]
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
-from tests.cli.stand_in import Counts
+from local.servers.emulated_aws import EmulatedAWS
+from tests.cli.conftest import Ended
+from tests.cli.stand_in import Counts, StandIn
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.servers.emulated_aws import EmulatedAWS
-    from tests.cli.conftest import Ended
-    from tests.cli.stand_in import StandIn
-
-    Run = Callable[..., Ended]
+Run = Callable[..., Ended]
 
 pytestmark = pytest.mark.xdist_group("cli")
 

@@ -1,21 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
-from typing import TYPE_CHECKING
 
 import pytest
 
 from local.servers.mariadb import MariaDBServer
 from local.shop import ShopTables
+from settlement.adapters.database import Database
 from tests.support.cachao import OTHER_TABLES, Cachao
 from tests.support.stripe_server import partner_events, stripe_server
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from settlement.adapters.database import Database
-
 
 __all__ = ["partner_events", "stripe_server"]
 

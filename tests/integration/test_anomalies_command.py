@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,22 +14,17 @@ from botocore.exceptions import ClientError
 import eventbridge_handler
 import operations_read_handler
 import operations_resolve_handler
+from local.fake_stripe.server import StripeServer
+from local.shop import Order
 from settlement import bootstrap
+from settlement.adapters.ledger import MariaDBLedger
 from stripe_settlement_cli import anomalies as command
 from stripe_settlement_cli.cli import parser
 from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.deployment import Resource, Stack
 from stripe_settlement_cli.report import console
-from tests.support.cachao import deliver
+from tests.support.cachao import Cachao, ShopDatabase, deliver
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from local.fake_stripe.server import StripeServer
-    from local.shop import Order
-    from settlement.adapters.ledger import MariaDBLedger
-    from tests.support.cachao import Cachao, ShopDatabase
 
 CALLER = "arn:aws:sts::111122223333:assumed-role/oncall/ann"
 HANDLERS: dict[str, Callable[[Any, Any], Any]] = {

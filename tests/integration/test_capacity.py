@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from local.shop import ShopTables
+from local.servers.mariadb import MariaDBServer
+from local.shop import Order, ShopTables
 from settlement.domain.order_tables import StatusWords, TicketsTable
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result
 from tests.support.cachao import OTHER_TABLES, Cachao, deliver, event_for
-
-if TYPE_CHECKING:
-    from local.servers.mariadb import MariaDBServer
-    from local.shop import Order
 
 CONNECTIONS = 32
 SEATS = 100

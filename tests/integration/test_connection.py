@@ -9,22 +9,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import pytest
 
 from local.servers.delaying_proxy import DelayingProxy
+from settlement.adapters.database import Database
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
 from settlement.errors import LedgerUnavailable
-from tests.support.cachao import PASSWORD, USER, Holder, deliver, event_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from settlement.adapters.database import Database
-    from tests.support.cachao import Cachao
+from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
 
 
 def test_call_ends_before_its_deadline_while_the_database_is_stuck(cachao: Cachao) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 
+from local.servers.mariadb import MariaDBServer
 from local.shop import Order
 from settlement.domain.outcomes import AnomalyKind, Outcome
 from tests.support.cachao import Cachao, deliver, deliver_batch, event_for
-
-if TYPE_CHECKING:
-    from local.servers.mariadb import MariaDBServer
 
 LARGEST_AMOUNT = 99_999_999  # Stripe takes eight digits.
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 
 from local.servers.delaying_proxy import DelayingProxy
 from tests.support.waiting import SECONDS, join
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class EchoServer:

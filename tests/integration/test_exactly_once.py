@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from threading import Barrier
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
@@ -22,16 +22,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from local.shop import Order
+from settlement.adapters.database import Database
 from settlement.domain.clock import Deadline
-from settlement.domain.outcomes import AnomalyKind, Outcome, Route
-from tests.support.cachao import Holder, deliver, deliver_batch, event_for
+from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route
+from tests.support.cachao import Cachao, Holder, deliver, deliver_batch, event_for
 from tests.support.waiting import SECONDS
-
-if TYPE_CHECKING:
-    from local.shop import Order
-    from settlement.adapters.database import Database
-    from settlement.domain.outcomes import Result
-    from tests.support.cachao import Cachao
 
 pytestmark = pytest.mark.both_shapes
 

@@ -6,7 +6,7 @@ import io
 import json
 from contextlib import closing
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,10 +16,7 @@ from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.deployment import Resource, Stack
 from stripe_settlement_cli.explain import Known, Search, judge
 from stripe_settlement_cli.operations import READ
-from tests.support.cachao import deliver, event_for
-
-if TYPE_CHECKING:
-    from tests.support.cachao import Cachao, ShopDatabase
+from tests.support.cachao import Cachao, ShopDatabase, deliver, event_for
 
 
 class Account:

@@ -4,27 +4,23 @@ finishes the job."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymysql
 import pytest
 
 from local.servers.delaying_proxy import DelayingProxy
+from local.servers.mariadb import MariaDBServer
+from local.shop import Order, ShopTables
 from settlement.adapters import connection
-from settlement.adapters.database import FixedCredentials
+from settlement.adapters.database import Database, FixedCredentials
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
 from settlement.errors import ConfigurationError, LedgerUnavailable
 from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, deliver_batch, event_for
 from tests.support.waiting import SECONDS, join
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from local.servers.mariadb import MariaDBServer
-    from local.shop import Order, ShopTables
-    from settlement.adapters.database import Database
 
 pytestmark = pytest.mark.both_shapes
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -11,8 +12,9 @@ import eventbridge_handler
 import migration_handler
 import webhook_handler
 from settlement import bootstrap
+from settlement.adapters.ledger import MariaDBLedger
 from settlement.errors import LedgerUnavailable
-from tests.support.cachao import event_for
+from tests.support.cachao import Cachao, event_for
 from tests.support.events import (
     FORWARDER_SOURCE,
     PARTNER_SOURCE,
@@ -21,12 +23,6 @@ from tests.support.events import (
     webhook_request,
 )
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from settlement.adapters.ledger import MariaDBLedger
-    from tests.support.cachao import Cachao
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymysql
 import pytest
@@ -16,9 +17,6 @@ import local.servers.mariadb
 from local.servers.mariadb import MariaDBError, MariaDBServer
 from local.shop import Shop
 from tests.support.waiting import SECONDS, wait_until_ended, within
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "it's 100% \\ secret"

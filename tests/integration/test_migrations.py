@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 import migration_handler
+from local.servers.mariadb import MariaDBServer
 from settlement import bootstrap
 from settlement.adapters.migrations import (
     LOCK_NAME,
@@ -24,11 +25,6 @@ from settlement.domain.clock import Deadline
 from settlement.errors import LedgerUnavailable
 from tests.support.cachao import Cachao
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.servers.mariadb import MariaDBServer
 
 NAMES = [f"{migration.number:04}_{migration.name}" for migration in read_migrations()]
 

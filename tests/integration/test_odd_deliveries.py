@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 
 import eventbridge_handler
 import webhook_handler
+from local.shop import Order
 from settlement import bootstrap
-from tests.support.cachao import event_for
+from settlement.adapters.ledger import MariaDBLedger
+from tests.support.cachao import Cachao, event_for
 from tests.support.events import (
     WEBHOOK_SECRET,
     body_of,
@@ -20,13 +23,6 @@ from tests.support.events import (
     webhook_request,
 )
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from local.shop import Order
-    from settlement.adapters.ledger import MariaDBLedger
-    from tests.support.cachao import Cachao
 
 QUOTE = "x'; DROP TABLE ticket_orders; -- "
 

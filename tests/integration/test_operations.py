@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import operations_read_handler
 import operations_resolve_handler
+from local.servers.mariadb import MariaDBServer
 from settlement import bootstrap
 from settlement.adapters.operations import ReadingOperations, RequestRefused, ResolvingOperations
 from settlement.domain.clock import Deadline
 from settlement.errors import LedgerUnavailable
-from tests.support.cachao import OTHER_TABLES, Cachao, deliver, event_for
+from tests.support.cachao import OTHER_TABLES, Cachao, ShopDatabase, deliver, event_for
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from local.servers.mariadb import MariaDBServer
-    from tests.support.cachao import ShopDatabase
 
 VERBS = ("database", "order", "anomalies", "unsettled", "counters")
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from local.fake_stripe.server import StripeServer
+from local.servers.mariadb import MariaDBServer
+from local.shop import Order
 from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
 from settlement.adapters.stripe_api import StripeApi
 from settlement.domain.clock import Deadline
-from settlement.domain.outcomes import Route
+from settlement.domain.outcomes import Result, Route
 from settlement.domain.reconciliation import Limits, Progress, Run, reconcile
 from settlement.errors import LedgerUnavailable, StripeUnavailable
-from tests.support.cachao import Cachao, deliver
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from local.fake_stripe.server import StripeServer
-    from local.servers.mariadb import MariaDBServer
-    from local.shop import Order
-    from settlement.domain.outcomes import Result
-    from tests.support.cachao import ShopDatabase
+from tests.support.cachao import Cachao, ShopDatabase, deliver
 
 LIMITS = Limits()
 EVENTS = ("GET", "/v1/events")

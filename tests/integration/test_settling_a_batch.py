@@ -6,16 +6,19 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
+from local.servers.mariadb import MariaDBServer
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result
-from tests.support.cachao import OTHER_TABLES, Cachao, deliver, deliver_batch, event_for
-
-if TYPE_CHECKING:
-    from local.servers.mariadb import MariaDBServer
-    from tests.support.cachao import ShopDatabase
+from tests.support.cachao import (
+    OTHER_TABLES,
+    Cachao,
+    ShopDatabase,
+    deliver,
+    deliver_batch,
+    event_for,
+)
 
 pytestmark = pytest.mark.both_shapes
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pymysql
 import pytest
 
+from local.servers.mariadb import MariaDBServer
+from settlement.adapters.database import Database
 from settlement.domain.outcomes import AnomalyKind, Outcome, Route
 from tests.support.cachao import OTHER_TABLES, Cachao, deliver, event_for
-
-if TYPE_CHECKING:
-    import pymysql
-
-    from local.servers.mariadb import MariaDBServer
-    from settlement.adapters.database import Database
 
 pytestmark = pytest.mark.both_shapes
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import trustme
@@ -14,10 +15,6 @@ from settlement.adapters.database import Database, FixedCredentials
 from settlement.domain.clock import Deadline
 from settlement.errors import LedgerUnavailable
 from tests.support.cachao import PASSWORD, USER, Cachao
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@ from __future__ import annotations
 import itertools
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from aws_cdk import DockerImage
@@ -16,10 +17,6 @@ from stripe_settlement.bundling.local import LocalBundling, default_cache
 from tests.runtime.function import Function
 from tests.support.cachao import Cachao
 from tests.support.events import WEBHOOK_SECRET
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,11 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from tests.runtime.runtime_api import Invocation, Report, RuntimeAPI
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 PYTHON = Path(sys.prefix, "lambda", "bin", "python")
 """Lambda's runtime: the interpreter that has the runtime client and boto3, and nothing of ours."""

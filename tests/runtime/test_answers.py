@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
+from tests.runtime.function import Function
 from tests.support.cachao import PASSWORD, USER, Cachao, event_for
 from tests.support.events import (
     WEBHOOK_SECRET,
@@ -17,12 +18,7 @@ from tests.support.events import (
 )
 from tests.support.secrets_manager_server import ARN, SecretsManagerServer, secret_string
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.runtime.function import Function
-
-    Start = Callable[..., Function]
+Start = Callable[..., Function]
 
 pytestmark = pytest.mark.xdist_group("runtime")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from local.servers.delaying_proxy import DelayingProxy
-from tests.runtime.function import TaskTimedOut
-from tests.support.cachao import PASSWORD, event_for
+from tests.runtime.function import Function, TaskTimedOut
+from tests.support.cachao import PASSWORD, Cachao, event_for
 from tests.support.events import (
     WEBHOOK_SECRET,
     any_paid_event,
@@ -18,14 +19,7 @@ from tests.support.events import (
     webhook_request,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.runtime.function import Function
-    from tests.support.cachao import Cachao
-
-    Start = Callable[..., Function]
+Start = Callable[..., Function]
 
 pytestmark = pytest.mark.xdist_group("runtime")
 

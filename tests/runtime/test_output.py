@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.support.cachao import PASSWORD, USER, event_for
+from tests.runtime.function import Function
+from tests.support.cachao import PASSWORD, USER, Cachao, event_for
 from tests.support.events import any_paid_event, eventbridge_envelope, webhook_request
 from tests.support.secrets_manager_server import ARN, SecretsManagerServer, secret_string
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.runtime.function import Function
-    from tests.support.cachao import Cachao
-
-    Start = Callable[..., Function]
+Start = Callable[..., Function]
 
 pytestmark = pytest.mark.xdist_group("runtime")
 

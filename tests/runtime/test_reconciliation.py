@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from local.fake_stripe.server import StripeServer
+from tests.runtime.function import Function
+from tests.support.cachao import Cachao
 from tests.support.secrets_manager_server import ARN, SecretsManagerServer, secret_string
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.runtime.function import Function
-    from tests.support.cachao import Cachao
-
-    Start = Callable[..., Function]
+Start = Callable[..., Function]
 
 
 @pytest.fixture

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.runtime.runtime_api import PREFIX, Invocation, RuntimeAPI
 from tests.support.waiting import SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.xdist_group("runtime")
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.support.cachao import PASSWORD, USER, event_for
+from tests.runtime.function import Function
+from tests.support.cachao import PASSWORD, USER, Cachao, event_for
 from tests.support.events import WEBHOOK_SECRET, eventbridge_envelope, webhook_request
 from tests.support.secrets_manager_server import ARN, SecretsManagerServer, secret_string
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.runtime.function import Function
-    from tests.support.cachao import Cachao
-
-    Start = Callable[..., Function]
+Start = Callable[..., Function]
 
 pytestmark = pytest.mark.xdist_group("runtime")
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from settlement.domain.clock import Deadline
+from settlement.domain.order_tables import OrderId
 from settlement.domain.outcomes import AnomalyKind, Outcome, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from settlement.domain.order_tables import OrderId
-    from settlement.domain.payments import Anomaly, Payment
-    from settlement.domain.service import Delivery
+from settlement.domain.payments import Anomaly, Payment
+from settlement.domain.service import Delivery
 
 NOW = datetime(2026, 11, 18, 11, 6, 40, tzinfo=UTC)
 """When the files of tests/events were created, and where a test's clock stands."""

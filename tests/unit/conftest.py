@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from settlement import bootstrap
+from settlement.domain.outcomes import Verdict
 from settlement.domain.payments import Rules
 from settlement.domain.service import Parts
 from tests.support.events import any_id
 from tests.support.invocations import AnsweringLedger
 from tests.support.output import Process
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from settlement.domain.outcomes import Verdict
 
 SETTINGS_BEGIN_WITH = ("DB_", "STRIPE_", "POWERTOOLS_", "ORDER_", "SIGNATURE_", "WEBHOOK_", "AWS_")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +17,6 @@ from settlement.configuration import (
 )
 from settlement.domain.reconciliation import Limits
 from settlement.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DATABASE = {
     "DB_HOST": "db.example.com",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
@@ -25,10 +27,6 @@ from settlement.domain.clock import Deadline
 from settlement.domain.order_tables import OrderTables
 from settlement.errors import ConfigurationError, LedgerUnavailable
 from tests.support.invocations import plenty_of_time
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 STATEMENT = Statement(
     RDS_CA_BUNDLE.parents[1] / "sql" / "record_anomaly.sql", words_of(OrderTables())

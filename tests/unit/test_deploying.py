@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 import botocore.session
@@ -17,9 +18,6 @@ from stripe.params import WebhookEndpointCreateParams
 from stripe.params.v2.core import EventDestinationCreateParams
 
 from settlement.domain.payments import Payment, PaymentState, Rules, read_event, read_payment
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from settlement.adapters.envelopes import open_eventbridge_envelope, open_webhook_request
 from settlement.adapters.signatures import FixedSigningSecrets, SignatureVerifier
 from settlement.configuration import EventSources, read_event_sources
+from settlement.domain.clock import Deadline
 from settlement.domain.payments import read_event
 from settlement.errors import DeliveryTooLarge, RejectedDelivery
 from tests.support.events import (
@@ -26,9 +27,6 @@ from tests.support.events import (
     webhook_request,
 )
 from tests.support.invocations import NOW, plenty_of_time
-
-if TYPE_CHECKING:
-    from settlement.domain.clock import Deadline
 
 T = int(NOW.timestamp())
 MAX_BODY_BYTES = 64 * 1024

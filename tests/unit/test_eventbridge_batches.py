@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,9 @@ from tests.support.events import (
     sqs_batch,
 )
 from tests.support.invocations import AnsweringLedger, AnyContext
+from tests.support.output import Process
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.output import Process
-
-    SettleWith = Callable[..., AnsweringLedger]
+SettleWith = Callable[..., AnsweringLedger]
 
 SETTLED = Verdict(Outcome.SETTLED)
 COUNTED = ("Settled", "Unauthenticated")

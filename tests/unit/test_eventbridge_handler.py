@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymysql
 import pytest
@@ -30,13 +31,9 @@ from tests.support.events import (
     webhook_request,
 )
 from tests.support.invocations import COMMITTED, AnsweringLedger, AnyContext, name_of, outcome_of
+from tests.support.output import Process
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.output import Process
-
-    SettleWith = Callable[..., AnsweringLedger]
+SettleWith = Callable[..., AnsweringLedger]
 
 SETTLED = Verdict(Outcome.SETTLED)
 ANY_EVENT = load(PAID)

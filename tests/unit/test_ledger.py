@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
-from settlement.adapters.database import Response
+from settlement.adapters.database import Database, Response, Row, Statement
 from settlement.adapters.ledger import MariaDBLedger
 from settlement.domain.order_tables import OrderTables
 from settlement.domain.outcomes import Route
@@ -15,9 +15,6 @@ from settlement.domain.service import Delivery
 from settlement.errors import LedgerUnavailable
 from tests.support.events import any_paid_event
 from tests.support.invocations import NOW, plenty_of_time
-
-if TYPE_CHECKING:
-    from settlement.adapters.database import Database, Row, Statement
 
 
 class AnsweringDatabase:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from settlement.adapters.migrations import MIGRATIONS, Migration, MigrationError, read_migrations
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OURS = read_migrations()
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 import migration_handler
 from settlement.adapters import secrets
+from settlement.adapters.database import Database
+from settlement.domain.clock import Deadline
 from settlement.errors import ConfigurationError, LedgerUnavailable, SecretUnavailable
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from settlement.adapters.database import Database
-    from settlement.domain.clock import Deadline
-    from tests.support.output import Process
-
+from tests.support.output import Process
 
 pytestmark = pytest.mark.usefixtures("database_settings", "database_that_fits")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -24,13 +25,9 @@ from tests.support.events import (
     webhook_request,
 )
 from tests.support.invocations import AnsweringLedger, AnyContext
+from tests.support.output import Process
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.output import Process
-
-    SettleWith = Callable[..., AnsweringLedger]
+SettleWith = Callable[..., AnsweringLedger]
 
 MARK = "MARKER"
 SECRET = f"whsec_{MARK}"

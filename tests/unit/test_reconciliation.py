@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -29,10 +29,6 @@ from settlement.errors import (
     UnexpectedFailure,
 )
 from tests.support.invocations import NOW, plenty_of_time
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
 
 LIMITS = Limits()
 NEWEST = NOW - LIMITS.young_after

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from settlement.adapters.secrets import SecretsManagerSecret
+from settlement.domain.clock import Deadline
 from settlement.errors import ConfigurationError, SecretUnavailable
 from tests.support.invocations import plenty_of_time
 from tests.support.secrets_manager_server import ARN
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from settlement.domain.clock import Deadline
 
 
 class Rotating:

@@ -6,9 +6,10 @@ import json
 import logging
 import socket
 import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -29,9 +30,6 @@ from tests.support.secrets_manager_server import (
     error,
     secret_string,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 KEY_ID, SECRET_KEY, TOKEN = "AKIAIOSFODNN7EXAMPLE", "an-example-secret-key", "an-example-token"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from settlement import handle_stripe_event
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route, Verdict
-from settlement.domain.payments import Rules
+from settlement.domain.payments import Anomaly, Rules
 from settlement.domain.service import Delivery, Parts
 from settlement.errors import (
     ConfigurationError,
@@ -22,9 +22,6 @@ from settlement.errors import (
 )
 from tests.support.events import ASYNC_FAILED, OTHER_TYPE, PAID, THIN, UNPAID, load, session_event
 from tests.support.invocations import NOW, AnsweringLedger, plenty_of_time
-
-if TYPE_CHECKING:
-    from settlement.domain.payments import Anomaly
 
 SETTLED = Verdict(Outcome.SETTLED)
 UNKNOWN = Verdict(anomaly=AnomalyKind.UNKNOWN_ORDER)

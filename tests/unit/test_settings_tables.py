@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +17,6 @@ from scripts.update_settings_tables import (
     read_classes,
     settings_page,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLASSES = read_classes()
 SETTINGS = "stripe_settlement/settings.py"

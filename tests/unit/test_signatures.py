@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,14 +15,10 @@ from settlement.adapters.signatures import (
     SignatureVerifier,
     signing_secrets_of,
 )
+from settlement.domain.clock import Deadline
 from settlement.errors import ConfigurationError, RejectedDelivery
 from tests.support.events import PAID, body_of, load, signature_header
 from tests.support.invocations import NOW, plenty_of_time
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from settlement.domain.clock import Deadline
 
 SECRET = "whsec_test_secret"
 T = int(NOW.timestamp())

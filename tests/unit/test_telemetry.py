@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,9 @@ from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route, Verd
 from settlement.errors import LedgerUnavailable
 from tests.support.events import any_paid_event
 from tests.support.invocations import NOW, AnyContext
+from tests.support.output import Output, Process
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.output import Output, Process
-
-    Report = Callable[..., Output]
+Report = Callable[..., Output]
 
 OUTCOMES = {
     Outcome.SETTLED: "Settled",

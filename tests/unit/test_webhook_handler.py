@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
 import webhook_handler
 from settlement.adapters import secrets
+from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import AnomalyKind, Outcome, Route, Verdict
 from settlement.errors import LedgerUnavailable, SecretUnavailable
 from tests.support.events import (
@@ -23,14 +25,9 @@ from tests.support.events import (
     webhook_request,
 )
 from tests.support.invocations import COMMITTED, AnsweringLedger, AnyContext, name_of, outcome_of
+from tests.support.output import Process
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from settlement.domain.clock import Deadline
-    from tests.support.output import Process
-
-    SettleWith = Callable[..., AnsweringLedger]
+SettleWith = Callable[..., AnsweringLedger]
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:stripe-AbCdEf"
 SETTLED = Verdict(Outcome.SETTLED)

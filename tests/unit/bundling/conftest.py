@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from aws_cdk import DockerImage
@@ -12,9 +12,6 @@ from stripe_settlement.bundling.build_asset import Target
 from stripe_settlement.bundling.local import Installer, LocalBundling, Precompile
 from tests.support.bundling import THIS_PYTHON
 from tests.support.wheel_index import Index
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OWN_CACHE = Path("of each asset its own")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,6 @@ from stripe_settlement.bundling import build_asset
 from stripe_settlement.bundling.build_asset import Target
 from stripe_settlement.bundling.code import Precompile, asset_key
 from tests.support.bundling import synthesised_keys
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 def key_of(source: Path, *, precompile: Precompile = Precompile.WHEN_POSSIBLE) -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from stripe_settlement.bundling.code import Precompile
 from stripe_settlement.bundling.local import bytecode_of
 from tests.support.bundling import OTHER_PYTHON, executable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 def test_bytecode_is_used_whatever_times_the_zip_gives_its_sources(

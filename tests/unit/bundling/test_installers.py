@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,9 +22,6 @@ from tests.support.bundling import (
     synthesised_keys,
     without,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def test_uv_is_preferred() -> None:

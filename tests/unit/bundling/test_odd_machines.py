@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +15,6 @@ from stripe_settlement.bundling import build_asset
 from stripe_settlement.bundling.code import BundlingError, Installer
 from stripe_settlement.bundling.local import default_cache
 from tests.support.bundling import THIS_PYTHON, files_of, without
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(build_asset.__file__).parents[2]
 LOCAL_INSTALLERS = [Installer.UV, Installer.PIP]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from stripe_settlement.bundling.code import Precompile
 from tests.support.bundling import files_of
 from tests.support.waiting import SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.support.wheel_index import Index
+from tests.support.wheel_index import Index
 
 
 def test_second_synth_installs_nothing(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from aws_cdk import aws_lambda as lambda_
@@ -11,13 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from stripe_settlement.bundling.build_asset import BuildError
 from stripe_settlement.bundling.code import BundlingError, Installer, Precompile, settlement_code
 from tests.support.bundling import OTHER_PYTHON, THIS_PYTHON, files_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.support.wheel_index import Index
-
+from tests.support.wheel_index import Index
 
 LOCAL_INSTALLERS = [Installer.UV, Installer.PIP]
 

@@ -1,23 +1,19 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 import event_destination_handler
 import webhook_endpoint_handler
+from local.fake_stripe.api import Request, Response
+from local.fake_stripe.partner_events import PartnerEventsInMemory
+from local.fake_stripe.server import StripeServer
 from stripe_account import api_key, aws
 from tests.support.cloudformation import CloudFormation
+from tests.support.output import Process
 from tests.support.stripe_server import partner_events, stripe_server
 from tests.unit.stripe_account.deployment import ACCOUNT, REGION, Aws, Deployment
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from local.fake_stripe.api import Request, Response
-    from local.fake_stripe.partner_events import PartnerEventsInMemory
-    from local.fake_stripe.server import StripeServer
-    from tests.support.output import Process
 
 __all__ = ["partner_events", "stripe_server"]
 

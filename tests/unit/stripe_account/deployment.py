@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from tests.support.cloudformation import STACK_ID
+from local.fake_stripe.partner_events import PartnerEventsInMemory
+from tests.support.cloudformation import STACK_ID, CloudFormation
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from local.fake_stripe.partner_events import PartnerEventsInMemory
-    from tests.support.cloudformation import CloudFormation
-    from tests.support.output import Process
+from tests.support.output import Process
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 UNSIGNED = json.dumps({"webhook_secret": "random, nobody knows it"})

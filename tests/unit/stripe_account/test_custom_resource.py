@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from stripe import InvalidRequestError
@@ -14,11 +15,7 @@ from stripe_account import custom_resource
 from stripe_account.custom_resource import NOT_CREATED, UNKNOWN, Request, Resource, answer
 from tests.support.cloudformation import STACK_ID, CloudFormation
 from tests.support.invocations import AnyContext
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.output import Process
+from tests.support.output import Process
 
 SECRET = "rk_test_MARKER"
 

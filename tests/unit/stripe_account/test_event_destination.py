@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import stripe_account.event_destination
+from local.fake_stripe.server import StripeServer
 from stripe_account import aws
-from tests.unit.stripe_account.deployment import ACCOUNT, REGION
-
-if TYPE_CHECKING:
-    from local.fake_stripe.server import StripeServer
-    from tests.unit.stripe_account.deployment import Aws, Deployment
+from tests.unit.stripe_account.deployment import ACCOUNT, REGION, Aws, Deployment
 
 PATH = "/v2/core/event_destinations"
 

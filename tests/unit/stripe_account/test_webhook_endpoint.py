@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from local.fake_stripe.server import StripeServer
 from stripe_account.webhook_endpoint import usable_secret
-
-if TYPE_CHECKING:
-    from local.fake_stripe.server import StripeServer
-    from tests.support.output import Process
-    from tests.unit.stripe_account.deployment import Aws, Deployment
+from tests.support.output import Process
+from tests.unit.stripe_account.deployment import Aws, Deployment
 
 PATH = "/v1/webhook_endpoints"
 
