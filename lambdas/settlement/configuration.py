@@ -283,7 +283,7 @@ class _Reader:
         return value or None
 
     def verbatim(self, name: str) -> str | None:
-        """A password may begin or end with a blank."""
+        """Return the value as it is: a password may begin or end with a blank."""
         value = self._environ.get(name, "")
         return value if value.strip() else None
 

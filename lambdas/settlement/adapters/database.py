@@ -485,7 +485,7 @@ def _in_our_words(error: pymysql.Error, statement: str) -> str:
 
 
 def _name(code: int) -> str:
-    """The name that the server's documentation lists the number under, e.g. ER_DUP_ENTRY."""
+    """Return the name that the server's documentation lists the number under, e.g. ER_DUP_ENTRY."""
     names = {value: f"ER_{name}" for name, value in vars(ER).items() if isinstance(value, int)}
     names |= {value: name for name, value in vars(CR).items() if isinstance(value, int)}
     return names.get(code, "")

@@ -94,7 +94,7 @@ def open_webhook_request(
 
 
 def _raw_body(request: Mapping[str, Any], max_bytes: int) -> bytes:
-    """The bytes Stripe signed. The size is checked first: all that follows costs by the byte."""
+    """Return the bytes Stripe signed. Check the size first: all that follows costs by the byte."""
     text: str = request["body"]
     encoded = request.get("isBase64Encoded") is True
     try:

@@ -157,7 +157,7 @@ class MariaDBLedger:
         return _read(response, parameters)
 
     def _amounts(self, amount: int, currency: str) -> dict[str, object]:
-        """The amount as we record it, and as the orders hold it."""
+        """Return the amount as we record it, and as the orders hold it."""
         tolerance = self._tables.amount_tolerance_per_ticket
         total: int | Decimal = amount
         allowed: int | Decimal = tolerance

@@ -64,7 +64,7 @@ class Migration:
 
 
 def read_migrations(directory: Path = MIGRATIONS) -> list[Migration]:
-    """The migrations in order.
+    """Return the migrations in order.
 
     Raises:
         MigrationError: a file name or the numbering is wrong.
@@ -175,7 +175,7 @@ class _Run:
         )
 
     def _definition(self, table: str) -> str:
-        """What makes the table what it is; not its name, nor how far it has counted."""
+        """Return what makes the table what it is; not its name, nor how far it has counted."""
         [row] = self._session.query(f"SHOW CREATE TABLE {table}")
         definition = str(row[1]).removeprefix(f"CREATE TABLE `{table}`")
         return re.sub(r" AUTO_INCREMENT=[0-9]+", "", definition)

@@ -33,10 +33,10 @@ class Secret(Protocol[T_co]):
     """What is made of a JSON secret that may be rotated while it is in use."""
 
     def read(self, deadline: Deadline) -> T_co:
-        """What it holds, from the cache where it has been read a short time ago."""
+        """Return what it holds, from the cache where it has been read a short time ago."""
 
     def read_again(self, deadline: Deadline) -> T_co | None:
-        """What it holds now; ``None`` where it was read too short a time ago."""
+        """Return what it holds now; ``None`` where it was read too short a time ago."""
 
 
 class SecretsManagerSecret(Generic[T]):
@@ -194,7 +194,7 @@ def _parse(arn: str, body: bytes) -> Mapping[str, Any]:
 
 
 def _error_code(status: int, body: bytes) -> str:
-    """The code of an AWS JSON 1.1 error, e.g. ``AccessDeniedException``."""
+    """Return the code of an AWS JSON 1.1 error, e.g. ``AccessDeniedException``."""
     try:
         code = json.loads(body)["__type"].rpartition("#")[2]
     except (ValueError, KeyError, TypeError, AttributeError):

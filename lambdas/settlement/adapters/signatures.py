@@ -28,7 +28,7 @@ class SigningSecrets(Protocol):
     """The endpoint's secrets, two while one is being rolled: stored, or fixed."""
 
     def read(self, deadline: Deadline) -> Iterable[str]:
-        """The secrets to try."""
+        """Return the secrets to try."""
 
     def read_again(self, deadline: Deadline) -> Iterable[str] | None:
         """Those to try once none of the former matched; ``None`` where they cannot have changed."""
@@ -50,7 +50,7 @@ class FixedSigningSecrets:
 
 
 def signing_secrets_of(value: Mapping[str, Any]) -> tuple[str, ...]:
-    """The signing secrets of Stripe's secret: under ``webhook_secret`` one, or several with commas.
+    """Return the signing secrets: under ``webhook_secret`` one, or several with commas.
 
     Raises:
         ConfigurationError: naming the key, where it holds none.

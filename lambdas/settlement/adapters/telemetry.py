@@ -51,7 +51,7 @@ def _log_level() -> int:
 
 
 def anomaly_metric(kind: AnomalyKind) -> str:
-    """The metric of one kind of anomaly: ``amount_mismatch`` is ``AnomalyAmountMismatch``."""
+    """Return the metric of a kind of anomaly: ``amount_mismatch`` is ``AnomalyAmountMismatch``."""
     return "Anomaly" + kind.value.title().replace("_", "")
 
 

@@ -20,7 +20,7 @@ class LambdaContext(Protocol):
 
 
 def utc_now() -> datetime:
-    """The present, aware, in UTC."""
+    """Return the present, aware, in UTC."""
     return datetime.now(UTC)
 
 
@@ -36,7 +36,7 @@ class Deadline:
 
     @classmethod
     def of_invocation(cls, context: LambdaContext) -> Deadline:
-        """The deadline of a Lambda invocation, with the reserve for the answer taken off."""
+        """Return the deadline of a Lambda invocation, with the reserve for the answer taken off."""
         seconds = context.get_remaining_time_in_millis() / 1000
         return cls(seconds - cls.ANSWER_RESERVE_SECONDS)
 
