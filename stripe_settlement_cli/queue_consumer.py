@@ -54,7 +54,7 @@ class Counts:
 
     visible: int
     hidden: int
-    """Received by somebody and not deleted yet."""
+    """Received by a consumer and not deleted yet."""
 
 
 class QueueConsumer:

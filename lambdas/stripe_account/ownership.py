@@ -20,7 +20,7 @@ def mark(request: Request, *, generation: str, adopted: bool) -> dict[str, str]:
     Args:
         request: names the owner.
         generation: what cannot be changed in place; another one is another object.
-        adopted: whether somebody else created it, so that a rollback must leave it.
+        adopted: whether it was there before, so that a rollback must leave it.
     """
     marked = {OWNER: request.owner, GENERATION: generation}
     return {**marked, ADOPTED: "true"} if adopted else marked
@@ -42,12 +42,12 @@ def is_of(metadata: Mapping[str, Any], generation: str) -> bool:
 
 
 def is_adopted(metadata: Mapping[str, Any]) -> bool:
-    """Whether somebody else created it."""
+    """Whether it was there before."""
     return ADOPTED in metadata
 
 
 def together(wanted: list[str], before: list[str], metadata: Mapping[str, Any]) -> list[Any]:
-    """Return the event types to enable: what somebody else wanted from an adopted object stays."""
+    """Return the event types to enable: what an adopted object was created for stays."""
     if not is_adopted(metadata) and not is_nobodys(metadata):
         return wanted
     return before if "*" in before else [*before, *(t for t in wanted if t not in before)]

@@ -56,7 +56,7 @@ class WebhookEndpoint:
             stripe: the client.
             signing_secrets: where the endpoints' signing secrets are kept.
             livemode: of the deployment.
-            given_secret: of an endpoint somebody has made by hand, if they told it.
+            given_secret: of an endpoint made by hand, if it was given.
         """
         self.may_exist = False
         self._endpoints = stripe.v1.webhook_endpoints

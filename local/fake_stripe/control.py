@@ -131,7 +131,7 @@ class Control:
     def refund(
         self, payment_intent: str, *, amount: int | None = None, livemode: bool = False
     ) -> Json:
-        """Refund a payment, as somebody does in the dashboard. Return the refund."""
+        """Refund a payment, as a person does in the dashboard. Return the refund."""
         parameters: Json = {"payment_intent": payment_intent}
         if amount is not None:
             parameters["amount"] = amount

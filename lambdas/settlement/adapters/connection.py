@@ -104,7 +104,7 @@ class Connection(_PyMySQL):
         return data
 
     def _write_bytes(self, data: bytes) -> None:
-        if self._unread:  # before TLS begins, it could even come from somebody else
+        if self._unread:  # before TLS begins, it could even come from another sender
             self._force_close()
             raise pymysql.OperationalError(CR.CR_COMMANDS_OUT_OF_SYNC, "")
         try:
