@@ -386,7 +386,7 @@ class StripeAccountSettings(Checked):
 
     roll: int = 0
     """Raise it to roll the webhook's signing secret: a new endpoint works before the old one goes,
-    and both secrets are valid meanwhile. What was deleted at Stripe by hand is created again too."""
+    and both secrets are valid meanwhile. What was deleted at Stripe by hand comes back with it."""
 
     api_version: str = "2026-10-28.endive"
     """Stripe API version that events are rendered in, pinned so that an upgrade of the account's

@@ -135,8 +135,17 @@ class MariaDBServer:
         """
         if self.running:
             return
+        is_new = self._directory is None
         if self._directory is None:
             self._directory = _prepared_directory(self._parent_directory)
+        try:
+            self._start_on_a_port()
+        except BaseException:
+            if is_new:  # nothing of anybody's is in it
+                self.close()
+            raise
+
+    def _start_on_a_port(self) -> None:
         attempts = 1 if self._port is not None else 3  # another program may take a free port first
         for attempt in range(1, attempts + 1):
             port = self._port if self._port is not None else _free_port()
@@ -150,7 +159,7 @@ class MariaDBServer:
                 return
 
     def stop(self) -> None:
-        """Shuts the server down in order and keeps its data for the next `start`."""
+        """Shut the server down in order and keeps its data for the next `start`."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -158,7 +167,7 @@ class MariaDBServer:
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Shuts down and starts again: same data, same port."""
+        """Shut down and start again: same data, same port."""
         self.stop()
         self.start()
 

@@ -117,12 +117,12 @@ def test_closed_server_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_server_that_cannot_start_shows_its_log_and_leaves_no_process() -> None:
-    server = MariaDBServer(options={"no_such_option": 1})
+def test_server_that_cannot_start_shows_its_log_and_leaves_nothing(tmp_path: Path) -> None:
+    server = MariaDBServer(parent_directory=tmp_path, options={"no_such_option": 1})
     with pytest.raises(MariaDBError, match="unknown variable 'no-such-option=1'"):
         server.start()
     assert not server.running
-    server.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
