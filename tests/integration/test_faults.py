@@ -447,7 +447,7 @@ def paid(orders: list[Order]) -> list[dict[str, Any]]:
 def assert_all_settled_once(cachao: Cachao, orders: list[Order]) -> None:
     assert {cachao.status(order) for order in orders} == {"paid"}
     assert [cachao.settlements(order) for order in orders] == [1] * len(orders)
-    assert cachao.counters(orders[0]) == (
+    assert cachao.counters(orders[0]) == cachao.counted(
         sum(order.quantity for order in orders),
         len(orders),
     )
