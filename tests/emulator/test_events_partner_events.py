@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.account import Account, any_name
+from tests.emulator.account import Account, any_name, sending_allowed
 
 pytestmark = pytest.mark.xdist_group("emulator")
 
@@ -19,7 +19,7 @@ def put(account: Account, source: str, detail: dict[str, Any]) -> dict[str, Any]
 
 
 def test_partner_event_comes_out_of_the_bus_of_its_source(account: Account) -> None:
-    source, queue = f"aws.partner/{any_name()}/ed_any", account.queue()
+    source, queue = f"aws.partner/{any_name()}/ed_any", account.queue(policy=sending_allowed())
     account.events.create_event_bus(Name=source)
     account.events.put_rule(
         Name="any", EventBusName=source, EventPattern=json.dumps({"source": [source]})

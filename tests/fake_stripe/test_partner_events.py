@@ -12,6 +12,7 @@ import stripe
 from local.fake_stripe.partner_events import EventBridge
 from local.fake_stripe.server import StripeServer
 from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS
+from tests.emulator.account import sending_allowed
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def test_payment_comes_out_of_the_bus_that_associates_the_source(
     events.create_event_bus(Name=source, EventSourceName=source)
     queue = sqs.create_queue(QueueName=created.id)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(sending_allowed())})
     pattern = json.dumps({"detail-type": ["checkout.session.completed"]})
     events.put_rule(Name="all", EventBusName=source, EventPattern=pattern)
     events.put_targets(
