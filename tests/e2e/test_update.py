@@ -84,7 +84,8 @@ def test_update_loses_and_doubles_no_payment(
 
     orders = [*traffic.published, *(order for (order, _), _ in traffic.posted)]
     states = [shop.state(order) for order in orders]
-    assert statuses <= {200, 503}
+    # 429: all the invocations that are reserved were busy. Like 503, no acknowledgement.
+    assert statuses <= {200, 429, 503}
     assert again <= {200}
     assert redriven.returncode == 0, redriven.stderr
     assert {(s.status, s.sold, s.used, s.settlements) for s in states} == {("paid", 2, 1, 1)}
