@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from local.cloud import STACK, LocalCloud
 from local.servers.cdk import REPOSITORY
 from local.waiting import wait_for
+from tests.e2e.conftest import TIMING
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
 WITHOUT_A_KEY = {"stripe_destination": "unknown", "stripe_endpoint": "unknown"}
 """Nothing is asked of Stripe, whose lines are not known then."""
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    """A cloud in which no other test has left an anomaly or an order, which doctor would name."""
+    with LocalCloud(timing=TIMING) as cloud:
+        yield cloud
 
 
 def doctor(cloud: LocalCloud, *arguments: str) -> dict[str, str]:
