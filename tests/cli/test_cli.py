@@ -15,6 +15,7 @@ from stripe_settlement_cli import cli
 from stripe_settlement_cli.cli import ExitCode
 from tests.cli.conftest import Ended, Started
 from tests.cli.stand_in import StandIn
+from tests.support.waiting import SECONDS
 
 PACKAGE = Path(stripe_settlement_cli.__file__).parent
 
@@ -65,7 +66,11 @@ def test_the_constructs_do_without_boto3_and_rich() -> None:
         "print(sorted({'boto3', 'botocore', 'rich'} & sys.modules.keys()))"
     )
     loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
     )
 
     assert loaded.stdout.strip() == "[]"

@@ -183,23 +183,23 @@ def test_webhook_acknowledges_what_a_redrive_settled(undeliverable: Failure) -> 
     assert undeliverable.answer == Answer(status=200, outcome="duplicate")
 
 
-@pytest.mark.parametrize("path", ["outage", "undeliverable"])
-class TestRedrive:
-    """Once the cause is gone, on either path."""
+@pytest.fixture(params=["outage", "undeliverable"])
+def failure(request: pytest.FixtureRequest) -> Failure:
+    """Return either path's failure, once its cause is gone."""
+    failure: Failure = request.getfixturevalue(request.param)
+    return failure
 
-    @pytest.fixture
-    def failure(self, path: str, request: pytest.FixtureRequest) -> Failure:
-        failure: Failure = request.getfixturevalue(path)
-        return failure
 
-    def test_redrive_settles_what_was_held(self, failure: Failure) -> None:
-        assert failure.redriven.returncode == 0, failure.redriven.stderr
-        state = failure.after
-        assert (state.status, state.sold, state.used, state.settlements) == ("paid", 2, 1, 1)
+def test_redrive_settles_what_was_held(failure: Failure) -> None:
+    assert failure.redriven.returncode == 0, failure.redriven.stderr
+    state = failure.after
+    assert (state.status, state.sold, state.used, state.settlements) == ("paid", 2, 1, 1)
 
-    def test_redrive_empties_the_queue(self, failure: Failure, cloud: LocalCloud) -> None:
-        assert cloud.operator.waiting(failure.queue) == 0
 
-    def test_second_redrive_changes_nothing(self, failure: Failure) -> None:
-        assert failure.again.returncode == 0, failure.again.stderr
-        assert failure.in_the_end == failure.after
+def test_redrive_empties_the_queue(failure: Failure, cloud: LocalCloud) -> None:
+    assert cloud.operator.waiting(failure.queue) == 0
+
+
+def test_second_redrive_changes_nothing(failure: Failure) -> None:
+    assert failure.again.returncode == 0, failure.again.stderr
+    assert failure.in_the_end == failure.after

@@ -12,6 +12,7 @@ import stripe
 
 from local.fake_stripe.server import StripeServer
 from tests.support.stripe_server import partner_events, stripe_server
+from tests.support.waiting import join
 
 __all__ = ["partner_events", "stripe_server"]
 
@@ -55,4 +56,4 @@ def webhook() -> Iterator[Webhook]:
         thread.start()
         yield hook
         server.shutdown()
-        thread.join()
+        join(thread, "the server of the hook")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.infrastructure.environment_templates import ENVIRONMENTS
 from tests.infrastructure.synthesis import CDK_JSON, cdk_context, payments_stack, template_of
+from tests.support.waiting import INSTALLATION_SECONDS
 
 ROOT = CDK_JSON.parent
 ANYTHING_WITH_A_HOST = re.compile(r"[a-z+]+://|\bregistry\b", re.IGNORECASE)
@@ -33,6 +34,7 @@ def run_app(outdir: Path, **context: object) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
+        timeout=INSTALLATION_SECONDS,
     )
 
 

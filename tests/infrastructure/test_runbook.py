@@ -16,6 +16,7 @@ from stripe_settlement_cli.failure_reasons import HINTS
 from tests.infrastructure import runbook
 from tests.infrastructure.environment_templates import environment_template
 from tests.infrastructure.synthesis import payments_stack, template_of
+from tests.support.waiting import SECONDS
 
 
 def test_each_alarm_has_an_entry_and_no_other_is_there() -> None:
@@ -74,7 +75,14 @@ def test_every_error_a_delivery_can_end_in_is_explained() -> None:
 
 @pytest.mark.parametrize("script", runbook.code_blocks("sh"))
 def test_shell_reads_what_the_operator_copies(script: str) -> None:
-    read = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    read = subprocess.run(
+        ["bash", "-n"],
+        input=script,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=SECONDS,
+    )
     assert (read.returncode, read.stderr) == (0, "")
 
 

@@ -21,6 +21,7 @@ from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
 from settlement.errors import LedgerUnavailable
 from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
+from tests.support.waiting import join
 
 
 def test_call_ends_before_its_deadline_while_the_database_is_stuck(cachao: Cachao) -> None:
@@ -129,7 +130,7 @@ class Trickle(socketserver.ThreadingTCPServer):
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
         self.shutdown()
-        self._thread.join()
+        join(self._thread, "the proxy")
         self.server_close()
 
     class Handler(socketserver.BaseRequestHandler):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import INSTALLATION_SECONDS
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -74,6 +76,7 @@ def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
+        timeout=INSTALLATION_SECONDS,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -21,6 +21,7 @@ from stripe_settlement.bundling.code import Installer, Precompile, shipped_sourc
 from stripe_settlement.bundling.local import LocalBundling, default_cache, find_installer
 from tests.support.bundling import THIS_PYTHON, files_of
 from tests.support.stripe_server import partner_events, stripe_server
+from tests.support.waiting import INSTALLATION_SECONDS
 
 __all__ = ["partner_events", "stripe_server"]
 
@@ -66,6 +67,7 @@ def run_in(asset: Path, program: str, **environment: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         check=True,
+        timeout=INSTALLATION_SECONDS,
     )
 
 
@@ -172,7 +174,11 @@ def test_every_rule_for_leaving_out_still_matches_something(tmp_path: Path) -> N
         target=Target(python=THIS_PYTHON, machine="x86_64"),
         into=tmp_path,
     )
-    subprocess.run(command, check=True)
+    subprocess.run(
+        command,
+        check=True,
+        timeout=INSTALLATION_SECONDS,
+    )
 
     _installers_own, *ours = EXCLUDED
     assert [p for rule in ours for p in rule.paths if not list(tmp_path.glob(p))] == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.packaging.conftest import CHECKOUT, run
+from tests.support.waiting import INSTALLATION_SECONDS
 
 APP = textwrap.dedent("""\
     import json
@@ -170,6 +171,7 @@ def test_copied_folder_does_not_ship_its_new_neighbours_code(
         capture_output=True,
         text=True,
         check=False,
+        timeout=INSTALLATION_SECONDS,
     )
 
     assert "Install the package with pip" in refused.stderr

@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any, Self
 
+from tests.support.waiting import join
+
 STACK_ID = "arn:aws:cloudformation:eu-west-1:111122223333:stack/cachao/5f3c-any"
 
 
@@ -26,7 +28,7 @@ class CloudFormation(HTTPServer):
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()
-        self._thread.join()
+        join(self._thread, "the server of the answers")
         self.server_close()
 
     @property

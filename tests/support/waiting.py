@@ -14,6 +14,9 @@ from local.waiting import WaitedInVain
 SECONDS = 60.0
 """Longer than anything takes on a busy machine, and less than anyone waits for a test."""
 
+INSTALLATION_SECONDS = 300.0
+"""The same for what installs packages or synthesises an app, and so starts processes of its own."""
+
 
 @contextmanager
 def within(what: str, *, seconds: float = SECONDS) -> Iterator[None]:

@@ -18,6 +18,7 @@ from stripe.params import WebhookEndpointCreateParams
 from stripe.params.v2.core import EventDestinationCreateParams
 
 from settlement.domain.payments import Payment, PaymentState, Rules, read_event, read_payment
+from tests.support.waiting import SECONDS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
@@ -113,7 +114,12 @@ def test_smoke_event_is_a_paid_checkout_of_an_order_nobody_has(
 ) -> None:
     [script] = [block for block in SHELL if "cat > smoke.json" in block]
     script = script.replace("LIVEMODE=true", f"LIVEMODE={livemode}")
-    subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["bash", "-euc", script],
+        cwd=tmp_path,
+        check=True,
+        timeout=SECONDS,
+    )
     envelope = json.loads((tmp_path / "smoke.json").read_text())
 
     event = read_event(envelope["detail"])
@@ -126,7 +132,14 @@ def test_smoke_event_is_a_paid_checkout_of_an_order_nobody_has(
 
 @pytest.mark.parametrize("script", SHELL)
 def test_shell_reads_what_one_copies(script: str) -> None:
-    read = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    read = subprocess.run(
+        ["bash", "-n"],
+        input=script,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=SECONDS,
+    )
     assert (read.returncode, read.stderr) == (0, "")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import SECONDS
+
 LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
 HANDLERS = [path.stem for path in sorted(LAMBDAS.glob("*.py"))]
 SETTLING = ["eventbridge_handler", "webhook_handler", "migration_handler"]
@@ -47,6 +49,7 @@ def importing(module: str) -> dict[str, list[str]]:
         check=True,
         text=True,
         env={},
+        timeout=SECONDS,
     )
     result: dict[str, list[str]] = json.loads(answer.stdout)
     return result

@@ -13,6 +13,7 @@ import pytest
 from stripe_settlement.bundling.code import Precompile
 from stripe_settlement.bundling.local import bytecode_of
 from tests.support.bundling import OTHER_PYTHON, executable
+from tests.support.waiting import SECONDS
 
 
 def test_bytecode_is_used_whatever_times_the_zip_gives_its_sources(
@@ -25,7 +26,12 @@ def test_bytecode_is_used_whatever_times_the_zip_gives_its_sources(
 
     ask = "import eventbridge_handler, payload, settlement; print(settlement.settle(), payload.TAG)"
     answer = subprocess.run(
-        [sys.executable, "-c", ask], cwd=asset, capture_output=True, text=True, check=True
+        [sys.executable, "-c", ask],
+        cwd=asset,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
     )
 
     assert answer.stdout.split() == ["settled", "py3-none-any"]

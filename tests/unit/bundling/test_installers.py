@@ -22,6 +22,7 @@ from tests.support.bundling import (
     synthesised_keys,
     without,
 )
+from tests.support.waiting import INSTALLATION_SECONDS
 
 
 def test_uv_is_preferred() -> None:
@@ -133,6 +134,7 @@ def test_docker_makes_the_same_asset(
         cwd=tmp_path,
         check=True,
         capture_output=True,
+        timeout=INSTALLATION_SECONDS,
     )
 
     (asset,) = (tmp_path / "cdk.out").glob("asset.*")

@@ -34,323 +34,341 @@ def made_by_hand(server: StripeServer, **changes: Any) -> Any:
     return server.client().v2.core.event_destinations.create(wanted)
 
 
-class TestCreating:
-    def test_it_sends_snapshots_of_our_types_to_this_account_and_region(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        event_destination.deploy()
+def test_created_destination_sends_snapshots_of_our_types_to_this_account_and_region(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    event_destination.deploy()
 
-        [made] = at_stripe(stripe_server)
-        assert (made["type"], made["event_payload"]) == ("amazon_eventbridge", "snapshot")
-        assert made["enabled_events"] == event_destination.properties["EnabledEvents"]
-        assert made["snapshot_api_version"] == "2026-10-28.endive"
-        assert made["amazon_eventbridge"]["aws_account_id"] == ACCOUNT
-        assert f":{REGION}:" in made["amazon_eventbridge"]["aws_event_source_arn"]
-
-    def test_the_stack_learns_the_name_of_its_event_source(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        answer = event_destination.deploy()
-
-        [made] = at_stripe(stripe_server)
-        assert answer["PhysicalResourceId"] == made["id"]
-        assert answer["Data"] == {"EventSourceName": f"aws.partner/stripe.com/{made['id']}"}
-
-    def test_the_event_source_is_waited_for(
-        self, event_destination: Deployment, account: Aws
-    ) -> None:
-        account.looks_until_there = 3
-
-        assert event_destination.deploy()["Status"] == "SUCCESS"
-        assert account.looks_until_there < 0
-
-    def test_a_request_that_comes_twice_creates_one(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        wanted = event_destination.properties
-        answers = [event_destination.send("Create", None, wanted, request_id="a") for _ in "12"]
-
-        assert answers[0] == answers[1]
-        assert len(at_stripe(stripe_server)) == 1
-
-    def test_one_whose_answer_was_lost_is_created_once(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        stripe_server.inject(path=PATH, method="POST", executed=True)
-
-        assert event_destination.deploy()["Status"] == "SUCCESS"
-        assert len(at_stripe(stripe_server)) == 1
+    [made] = at_stripe(stripe_server)
+    assert (made["type"], made["event_payload"]) == ("amazon_eventbridge", "snapshot")
+    assert made["enabled_events"] == event_destination.properties["EnabledEvents"]
+    assert made["snapshot_api_version"] == "2026-10-28.endive"
+    assert made["amazon_eventbridge"]["aws_account_id"] == ACCOUNT
+    assert f":{REGION}:" in made["amazon_eventbridge"]["aws_event_source_arn"]
 
 
-class TestACreationThatFails:
-    def test_leaves_nothing_when_a_later_resource_fails(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        event_destination.deploy(then_fails=True)
+def test_the_stack_learns_the_name_of_its_event_source(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    answer = event_destination.deploy()
 
-        assert at_stripe(stripe_server) == []
-        assert event_destination.answers[-1]["Status"] == "SUCCESS"
+    [made] = at_stripe(stripe_server)
+    assert answer["PhysicalResourceId"] == made["id"]
+    assert answer["Data"] == {"EventSourceName": f"aws.partner/stripe.com/{made['id']}"}
 
-    def test_leaves_nothing_when_the_event_source_stays_away(
-        self,
-        event_destination: Deployment,
-        stripe_server: StripeServer,
-        account: Aws,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        monkeypatch.setattr(
-            stripe_account.event_destination,
-            "wait_for_event_source",
-            partial(aws.wait_for_event_source, seconds=0.0),
-        )
-        account.looks_until_there = 5
 
-        answer = event_destination.deploy()
-        assert answer["Status"] == "FAILED"
-        assert "event source aws.partner/stripe.com/ed_" in answer["Reason"]
-        assert at_stripe(stripe_server) == []
+def test_the_event_source_is_waited_for(event_destination: Deployment, account: Aws) -> None:
+    account.looks_until_there = 3
 
-    def test_leaves_nothing_when_every_answer_to_the_creation_was_lost(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        stripe_server.inject(path=PATH, method="POST", executed=True, times=3)
+    assert event_destination.deploy()["Status"] == "SUCCESS"
+    assert account.looks_until_there < 0
 
-        assert event_destination.deploy()["Status"] == "FAILED"
-        assert at_stripe(stripe_server) == []
 
-    def test_says_which_permission_the_key_lacks(
-        self, event_destination: Deployment, stripe_server: StripeServer, account: Aws
-    ) -> None:
-        key = stripe_server.account.add_key(permissions=["event_read"])
-        account.api_key_secret = {"api_key": key}
+def test_creation_that_is_requested_twice_creates_one_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    wanted = event_destination.properties
+    answers = [event_destination.send("Create", None, wanted, request_id="a") for _ in "12"]
 
-        answer = event_destination.deploy()
-        assert answer["Status"] == "FAILED"
-        assert "rak_webhook_read" in answer["Reason"]
-        assert key not in answer["Reason"]
+    assert answers[0] == answers[1]
+    assert len(at_stripe(stripe_server)) == 1
 
-    @pytest.mark.parametrize(
-        ("secret", "reason"),
-        [
-            ({}, "holds no api_key"),
-            ({"api_key": "pk_test_public"}, "no secret and no restricted key"),
-            ({"api_key": "sk_live_any"}, "is of live mode"),
-            ({"api_key": "rk_live_any"}, "is of live mode"),
-        ],
+
+def test_destination_whose_answer_was_lost_is_created_once(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    stripe_server.inject(path=PATH, method="POST", executed=True)
+
+    assert event_destination.deploy()["Status"] == "SUCCESS"
+    assert len(at_stripe(stripe_server)) == 1
+
+
+def test_failed_creation_of_a_later_resource_leaves_no_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    event_destination.deploy(then_fails=True)
+
+    assert at_stripe(stripe_server) == []
+    assert event_destination.answers[-1]["Status"] == "SUCCESS"
+
+
+def test_creation_whose_event_source_stays_away_leaves_no_destination(
+    event_destination: Deployment,
+    stripe_server: StripeServer,
+    account: Aws,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        stripe_account.event_destination,
+        "wait_for_event_source",
+        partial(aws.wait_for_event_source, seconds=0.0),
     )
-    def test_asks_nothing_of_stripe_with_a_key_that_is_none_or_of_the_wrong_mode(
-        self,
-        event_destination: Deployment,
-        stripe_server: StripeServer,
-        account: Aws,
-        secret: dict[str, str],
-        reason: str,
-    ) -> None:
-        account.api_key_secret = secret
+    account.looks_until_there = 5
 
-        answer = event_destination.deploy()
-        assert (answer["Status"], reason in answer["Reason"]) == ("FAILED", True)
-        assert not stripe_server.requests
-        assert event_destination.answers[-1]["Status"] == "SUCCESS"
-
-    def test_leaves_nothing_when_stripe_answers_in_the_other_mode(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        stripe_server.account.test.livemode = True
-
-        answer = event_destination.deploy()
-        assert answer["Status"] == "FAILED"
-        assert "livemode" in answer["Reason"]
-        assert at_stripe(stripe_server) == []
+    answer = event_destination.deploy()
+    assert answer["Status"] == "FAILED"
+    assert "event source aws.partner/stripe.com/ed_" in answer["Reason"]
+    assert at_stripe(stripe_server) == []
 
 
-class TestUpdating:
-    def test_types_are_changed_in_place(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        before = event_destination.deploy()
-        after = event_destination.deploy(EnabledEvents=["checkout.session.completed"])
+def test_creation_without_any_answer_leaves_no_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    stripe_server.inject(path=PATH, method="POST", executed=True, times=3)
 
-        [made] = at_stripe(stripe_server)
-        assert made["enabled_events"] == ["checkout.session.completed"]
-        assert after["Data"] == before["Data"]
-
-    def test_it_is_renamed_in_place(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        event_destination.deploy()
-        event_destination.deploy(Name="tickets")
-
-        [made] = at_stripe(stripe_server)
-        assert (made["name"], made["id"]) == ("tickets", event_destination.physical_id)
-
-    def test_another_version_is_another_destination_and_the_old_one_goes(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        old = event_destination.deploy()["PhysicalResourceId"]
-        new = event_destination.deploy(ApiVersion="2027-01-27.endive")["PhysicalResourceId"]
-
-        [left] = at_stripe(stripe_server)
-        assert (left["id"], left["snapshot_api_version"]) == (new, "2027-01-27.endive")
-        assert new != old
-
-    def test_a_replacement_that_is_rolled_back_leaves_the_old_one(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        old = event_destination.deploy()["PhysicalResourceId"]
-        event_destination.deploy(ApiVersion="2027-01-27.endive", then_fails=True)
-
-        assert [each["id"] for each in at_stripe(stripe_server)] == [old]
-        assert event_destination.physical_id == old
-
-    def test_an_update_that_stripe_refuses_changes_nothing(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        event_destination.deploy()
-        [before] = [dict(each) for each in at_stripe(stripe_server)]
-
-        assert event_destination.deploy(EnabledEvents=["no.such.type"])["Status"] == "FAILED"
-        [after] = at_stripe(stripe_server)
-        assert {**after, "updated": ""} == {**before, "updated": ""}
-
-    def test_one_that_somebody_deleted_is_created_again(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        old = event_destination.deploy()["PhysicalResourceId"]
-        stripe_server.client().v2.core.event_destinations.delete(old)
-
-        new = event_destination.deploy(Roll="1")["PhysicalResourceId"]
-        assert [each["id"] for each in at_stripe(stripe_server)] == [new]
-        assert new != old
-
-    def test_one_whose_event_source_is_gone_is_replaced(
-        self, event_destination: Deployment, stripe_server: StripeServer, account: Aws
-    ) -> None:
-        old = event_destination.deploy()["PhysicalResourceId"]
-        account.partner_events.sources.clear()
-
-        new = event_destination.deploy(Roll="1")["PhysicalResourceId"]
-        assert [each["id"] for each in at_stripe(stripe_server)] == [new]
-        assert new != old
-
-    def test_one_that_somebody_disabled_is_enabled(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        made = event_destination.deploy()["PhysicalResourceId"]
-        stripe_server.client().v2.core.event_destinations.disable(made)
-
-        event_destination.deploy(Roll="1")
-        assert [each["status"] for each in at_stripe(stripe_server)] == ["enabled"]
+    assert event_destination.deploy()["Status"] == "FAILED"
+    assert at_stripe(stripe_server) == []
 
 
-class TestDeleting:
-    def test_nothing_is_left(
-        self, event_destination: Deployment, stripe_server: StripeServer, account: Aws
-    ) -> None:
-        event_destination.deploy()
+def test_failed_creation_names_the_permission_that_the_key_lacks(
+    event_destination: Deployment, stripe_server: StripeServer, account: Aws
+) -> None:
+    key = stripe_server.account.add_key(permissions=["event_read"])
+    account.api_key_secret = {"api_key": key}
 
-        assert event_destination.destroy()["Status"] == "SUCCESS"
-        assert at_stripe(stripe_server) == []
-        assert account.partner_events.sources == {}
-
-    def test_one_that_is_gone_already_is_deleted(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        made = event_destination.deploy()["PhysicalResourceId"]
-        stripe_server.client().v2.core.event_destinations.delete(made)
-
-        assert event_destination.destroy()["Status"] == "SUCCESS"
-
-    def test_others_stay(self, event_destination: Deployment, stripe_server: StripeServer) -> None:
-        event_destination.deploy()
-        other = made_by_hand(stripe_server)
-
-        event_destination.destroy()
-        assert [each["id"] for each in at_stripe(stripe_server)] == [other.id]
-
-    def test_a_key_that_stripe_no_longer_knows_is_a_failure(
-        self, event_destination: Deployment, stripe_server: StripeServer, account: Aws
-    ) -> None:
-        event_destination.deploy()
-        stripe_server.account.revoke_key(account.api_key_secret["api_key"])
-
-        answer = event_destination.destroy()
-        assert (answer["Status"], "401" in answer["Reason"]) == ("FAILED", True)
+    answer = event_destination.deploy()
+    assert answer["Status"] == "FAILED"
+    assert "rak_webhook_read" in answer["Reason"]
+    assert key not in answer["Reason"]
 
 
-class TestAdopting:
-    def test_one_for_this_account_and_region_is_adopted_instead_of_a_twin(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        theirs = made_by_hand(stripe_server)
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ({}, "holds no api_key"),
+        ({"api_key": "pk_test_public"}, "no secret and no restricted key"),
+        ({"api_key": "sk_live_any"}, "is of live mode"),
+        ({"api_key": "rk_live_any"}, "is of live mode"),
+    ],
+)
+def test_key_that_is_none_or_of_the_wrong_mode_asks_nothing_of_stripe(
+    event_destination: Deployment,
+    stripe_server: StripeServer,
+    account: Aws,
+    secret: dict[str, str],
+    reason: str,
+) -> None:
+    account.api_key_secret = secret
 
-        assert event_destination.deploy()["PhysicalResourceId"] == theirs.id
-        assert len(at_stripe(stripe_server)) == 1
+    answer = event_destination.deploy()
+    assert (answer["Status"], reason in answer["Reason"]) == ("FAILED", True)
+    assert not stripe_server.requests
+    assert event_destination.answers[-1]["Status"] == "SUCCESS"
 
-    def test_the_types_somebody_else_wants_from_it_stay(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        made_by_hand(stripe_server)
-        event_destination.deploy()
-        event_destination.deploy(Name="cachao")
 
-        [adopted] = at_stripe(stripe_server)
-        ours = event_destination.properties["EnabledEvents"]
-        assert adopted["enabled_events"] == ["invoice.paid", *ours]
+def test_creation_answered_in_the_other_mode_leaves_no_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    stripe_server.account.test.livemode = True
 
-    def test_it_stays_as_somebody_elses_when_the_deployment_fails(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        theirs = made_by_hand(stripe_server, metadata={"team": "accounting"})
-        event_destination.deploy(then_fails=True)
+    answer = event_destination.deploy()
+    assert answer["Status"] == "FAILED"
+    assert "livemode" in answer["Reason"]
+    assert at_stripe(stripe_server) == []
 
-        [left] = at_stripe(stripe_server)
-        assert (left["id"], left["metadata"]) == (theirs.id, {"team": "accounting"})
 
-    def test_it_goes_with_the_stack(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        made_by_hand(stripe_server)
-        event_destination.deploy()
-        event_destination.destroy()
+def test_update_changes_the_types_in_place(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    before = event_destination.deploy()
+    after = event_destination.deploy(EnabledEvents=["checkout.session.completed"])
 
-        assert at_stripe(stripe_server) == []
+    [made] = at_stripe(stripe_server)
+    assert made["enabled_events"] == ["checkout.session.completed"]
+    assert after["Data"] == before["Data"]
 
-    @pytest.mark.parametrize(
-        "other",
-        [
-            {"amazon_eventbridge": {"aws_account_id": "999988887777", "aws_region": REGION}},
-            {"amazon_eventbridge": {"aws_account_id": ACCOUNT, "aws_region": "us-east-1"}},
-        ],
-    )
-    def test_one_for_another_account_or_region_is_left_alone(
-        self, event_destination: Deployment, stripe_server: StripeServer, other: Any
-    ) -> None:
-        theirs = made_by_hand(stripe_server, **other)
 
-        assert event_destination.deploy()["PhysicalResourceId"] != theirs.id
-        event_destination.destroy()
-        assert [each["id"] for each in at_stripe(stripe_server)] == [theirs.id]
+def test_update_renames_the_destination_in_place(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    event_destination.deploy()
+    event_destination.deploy(Name="tickets")
 
-    def test_one_of_another_stack_is_left_alone(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        theirs = event_destination.deploy()["PhysicalResourceId"]
-        event_destination.physical_id, event_destination.logical_id = None, "AnotherStacks"
+    [made] = at_stripe(stripe_server)
+    assert (made["name"], made["id"]) == ("tickets", event_destination.physical_id)
 
-        assert event_destination.deploy()["PhysicalResourceId"] != theirs
-        event_destination.destroy()
-        assert [each["id"] for each in at_stripe(stripe_server)] == [theirs]
 
-    def test_what_a_lost_stack_of_the_name_left_is_its_own(
-        self, event_destination: Deployment, stripe_server: StripeServer
-    ) -> None:
-        left = event_destination.deploy()["PhysicalResourceId"]
-        event_destination.physical_id = None
+def test_update_to_another_api_version_replaces_the_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    old = event_destination.deploy()["PhysicalResourceId"]
+    new = event_destination.deploy(ApiVersion="2027-01-27.endive")["PhysicalResourceId"]
 
-        assert event_destination.deploy()["PhysicalResourceId"] == left
-        event_destination.destroy()
-        assert at_stripe(stripe_server) == []
+    [left] = at_stripe(stripe_server)
+    assert (left["id"], left["snapshot_api_version"]) == (new, "2027-01-27.endive")
+    assert new != old
+
+
+def test_replacement_that_is_rolled_back_leaves_the_old_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    old = event_destination.deploy()["PhysicalResourceId"]
+    event_destination.deploy(ApiVersion="2027-01-27.endive", then_fails=True)
+
+    assert [each["id"] for each in at_stripe(stripe_server)] == [old]
+    assert event_destination.physical_id == old
+
+
+def test_update_that_stripe_refuses_changes_nothing(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    event_destination.deploy()
+    [before] = [dict(each) for each in at_stripe(stripe_server)]
+
+    assert event_destination.deploy(EnabledEvents=["no.such.type"])["Status"] == "FAILED"
+    [after] = at_stripe(stripe_server)
+    assert {**after, "updated": ""} == {**before, "updated": ""}
+
+
+def test_update_creates_a_deleted_destination_again(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    old = event_destination.deploy()["PhysicalResourceId"]
+    stripe_server.client().v2.core.event_destinations.delete(old)
+
+    new = event_destination.deploy(Roll="1")["PhysicalResourceId"]
+    assert [each["id"] for each in at_stripe(stripe_server)] == [new]
+    assert new != old
+
+
+def test_update_replaces_a_destination_whose_event_source_is_gone(
+    event_destination: Deployment, stripe_server: StripeServer, account: Aws
+) -> None:
+    old = event_destination.deploy()["PhysicalResourceId"]
+    account.partner_events.sources.clear()
+
+    new = event_destination.deploy(Roll="1")["PhysicalResourceId"]
+    assert [each["id"] for each in at_stripe(stripe_server)] == [new]
+    assert new != old
+
+
+def test_update_enables_a_disabled_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    made = event_destination.deploy()["PhysicalResourceId"]
+    stripe_server.client().v2.core.event_destinations.disable(made)
+
+    event_destination.deploy(Roll="1")
+    assert [each["status"] for each in at_stripe(stripe_server)] == ["enabled"]
+
+
+def test_deletion_leaves_no_destination(
+    event_destination: Deployment, stripe_server: StripeServer, account: Aws
+) -> None:
+    event_destination.deploy()
+
+    assert event_destination.destroy()["Status"] == "SUCCESS"
+    assert at_stripe(stripe_server) == []
+    assert account.partner_events.sources == {}
+
+
+def test_deletion_of_a_destination_that_is_gone_already_succeeds(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    made = event_destination.deploy()["PhysicalResourceId"]
+    stripe_server.client().v2.core.event_destinations.delete(made)
+
+    assert event_destination.destroy()["Status"] == "SUCCESS"
+
+
+def test_deletion_leaves_other_destinations_alone(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    event_destination.deploy()
+    other = made_by_hand(stripe_server)
+
+    event_destination.destroy()
+    assert [each["id"] for each in at_stripe(stripe_server)] == [other.id]
+
+
+def test_deletion_with_a_key_that_stripe_no_longer_knows_fails(
+    event_destination: Deployment, stripe_server: StripeServer, account: Aws
+) -> None:
+    event_destination.deploy()
+    stripe_server.account.revoke_key(account.api_key_secret["api_key"])
+
+    answer = event_destination.destroy()
+    assert (answer["Status"], "401" in answer["Reason"]) == ("FAILED", True)
+
+
+def test_destination_for_this_account_and_region_is_adopted_instead_of_a_twin(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    theirs = made_by_hand(stripe_server)
+
+    assert event_destination.deploy()["PhysicalResourceId"] == theirs.id
+    assert len(at_stripe(stripe_server)) == 1
+
+
+def test_adopted_destination_keeps_the_types_that_others_want(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    made_by_hand(stripe_server)
+    event_destination.deploy()
+    event_destination.deploy(Name="cachao")
+
+    [adopted] = at_stripe(stripe_server)
+    ours = event_destination.properties["EnabledEvents"]
+    assert adopted["enabled_events"] == ["invoice.paid", *ours]
+
+
+def test_failed_deployment_gives_an_adopted_destination_back(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    theirs = made_by_hand(stripe_server, metadata={"team": "accounting"})
+    event_destination.deploy(then_fails=True)
+
+    [left] = at_stripe(stripe_server)
+    assert (left["id"], left["metadata"]) == (theirs.id, {"team": "accounting"})
+
+
+def test_deletion_removes_an_adopted_destination(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    made_by_hand(stripe_server)
+    event_destination.deploy()
+    event_destination.destroy()
+
+    assert at_stripe(stripe_server) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"amazon_eventbridge": {"aws_account_id": "999988887777", "aws_region": REGION}},
+        {"amazon_eventbridge": {"aws_account_id": ACCOUNT, "aws_region": "us-east-1"}},
+    ],
+)
+def test_destination_for_another_account_or_region_is_not_adopted(
+    event_destination: Deployment, stripe_server: StripeServer, other: Any
+) -> None:
+    theirs = made_by_hand(stripe_server, **other)
+
+    assert event_destination.deploy()["PhysicalResourceId"] != theirs.id
+    event_destination.destroy()
+    assert [each["id"] for each in at_stripe(stripe_server)] == [theirs.id]
+
+
+def test_destination_of_another_stack_is_not_adopted(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    theirs = event_destination.deploy()["PhysicalResourceId"]
+    event_destination.physical_id, event_destination.logical_id = None, "AnotherStacks"
+
+    assert event_destination.deploy()["PhysicalResourceId"] != theirs
+    event_destination.destroy()
+    assert [each["id"] for each in at_stripe(stripe_server)] == [theirs]
+
+
+def test_destination_that_a_lost_stack_of_the_name_left_is_adopted(
+    event_destination: Deployment, stripe_server: StripeServer
+) -> None:
+    left = event_destination.deploy()["PhysicalResourceId"]
+    event_destination.physical_id = None
+
+    assert event_destination.deploy()["PhysicalResourceId"] == left
+    event_destination.destroy()
+    assert at_stripe(stripe_server) == []
 
 
 def test_each_change_at_stripe_carries_a_key_of_its_request(
