@@ -34,7 +34,7 @@ from local.shop import Order, Shop, ShopError
 from local.waiting import WaitedInVain, wait_for
 
 OUTPUTS: Final = REPOSITORY / ".local" / "outputs.json"
-TIMING: Final = Timing(alarm_speed=100.0, async_retry_seconds=0.5)
+TIMING: Final = Timing(speed=100.0, async_retry_seconds=0.5)
 """An alarm's five minutes take three seconds; Lambda's first retry comes after half a second."""
 NEXT_STEPS: Final = {
     "make cloud": "the same cloud, left running, with orders to pay",

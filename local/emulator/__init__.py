@@ -25,8 +25,8 @@ class Settings:
     function_python: Path
     """Interpreter of the Python functions. Its environment stands for Lambda's runtime."""
 
-    alarm_speed: float
-    """How many times faster than on AWS alarms and queue metrics run."""
+    speed: float
+    """How many times faster than on AWS alarms, queue metrics and schedules run."""
 
     async_retry_seconds: float
     """Wait before the first retry of an asynchronous invocation; AWS waits 60 s."""

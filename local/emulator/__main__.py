@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(
             endpoint=f"http://{HOST}:{port}",
             function_python=options.function_python,
-            alarm_speed=options.alarm_speed,
+            speed=options.speed,
             async_retry_seconds=options.async_retry_seconds,
         )
         _configure(port=port, region=options.region, directory=Path(files))
@@ -102,10 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--region", default="eu-west-1", help="the only region (%(default)s)")
     parser.add_argument(
-        "--alarm-speed",
+        "--speed",
         type=_above_zero,
         default=1.0,
-        help="how many times faster than on AWS alarms and queue metrics run (%(default)s)",
+        help="how many times faster than on AWS alarms, queue metrics and schedules run "
+        "(%(default)s)",
     )
     parser.add_argument(
         "--async-retry-seconds",

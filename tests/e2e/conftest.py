@@ -8,7 +8,7 @@ from local.cloud import LocalCloud
 from local.servers.emulated_aws import Timing
 from tests.e2e.on_call import OnCall
 
-TIMING = Timing(alarm_speed=100.0, async_retry_seconds=0.2)
+TIMING = Timing(speed=100.0, async_retry_seconds=0.2)
 """An alarm's five minutes take three seconds; the retries of an invocation come at once."""
 
 

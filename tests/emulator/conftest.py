@@ -13,7 +13,7 @@ RETRY_SECONDS = 0.2
 @pytest.fixture(scope="session")
 def aws() -> Iterator[EmulatedAWS]:
     """One emulator, in a hurry: a minute passes in a fifth of a second."""
-    timing = Timing(alarm_speed=300, async_retry_seconds=RETRY_SECONDS)
+    timing = Timing(speed=300, async_retry_seconds=RETRY_SECONDS)
     with EmulatedAWS(timing=timing) as aws:
         yield aws
 

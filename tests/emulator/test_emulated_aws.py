@@ -145,7 +145,7 @@ def listening_addresses(*, group: int) -> set[str]:
 
 
 def test_emulator_that_cannot_start_shows_its_log_and_leaves_nothing(temporary: Path) -> None:
-    aws = EmulatedAWS(timing=Timing(alarm_speed=0))
+    aws = EmulatedAWS(timing=Timing(speed=0))
     with pytest.raises(EmulatedAWSError, match="must be above 0, not 0"):
         aws.start()
     assert not aws.running

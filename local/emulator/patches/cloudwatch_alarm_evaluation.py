@@ -34,7 +34,7 @@ _lock = threading.Lock()  # two threads must not both see the same change, and p
 
 
 def apply(settings: Settings) -> None:
-    """Evaluate every alarm each 10 s; a period is `alarm_speed` times shorter than it says.
+    """Evaluate every alarm each 10 s; a period is `speed` times shorter than it says.
 
     More often than on AWS, so that none of a period's windows, which are not aligned to the minute
     as there, falls between two evaluations.
@@ -42,12 +42,12 @@ def apply(settings: Settings) -> None:
 
     def evaluate(_original: Callable[..., Any], alarm: dict[str, Any]) -> None:
         with _lock:
-            change = _evaluate(alarm, speed=settings.alarm_speed)
+            change = _evaluate(alarm, speed=settings.speed)
         if change is not None:
             _publish(alarm, *change)
 
     replace(cloudwatch, "_evaluate_alarm", evaluate)
-    clock.every(10 / settings.alarm_speed, "alarms", _evaluate_all)
+    clock.every(10 / settings.speed, "alarms", _evaluate_all)
 
 
 def _evaluate_all() -> None:

@@ -13,7 +13,7 @@ from local.emulator.modules import cloudwatch, sqs
 
 def apply(settings: Settings) -> None:
     """Report every minute; the minute passes as fast as that of the alarms."""
-    clock.every(60 / settings.alarm_speed, "queue metrics", publish)
+    clock.every(60 / settings.speed, "queue metrics", publish)
 
 
 def publish() -> None:
