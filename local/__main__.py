@@ -18,13 +18,14 @@ from types import FrameType
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
-import boto3
 import pymysql
 import urllib3
-from botocore.exceptions import BotoCoreError
+from stripe import StripeError
 
-from local.cloud import Addresses, LocalCloud, fake_stripe
+from local.checkouts import Checkouts, Route
+from local.cloud import Addresses, LocalCloud
 from local.console import Console
+from local.fake_stripe.control import ControlError
 from local.scenario import Scenario
 from local.servers.cdk import REPOSITORY, CdkError
 from local.servers.emulated_aws import EmulatedAWSError, Timing
@@ -94,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return stay(console, options.outputs)
         return pay(console, options.order, options.route, options.amount, options.outputs)
     except (
-        *(ShopError, CdkError, EmulatedAWSError, MariaDBError, WaitedInVain),
-        *(OSError, ValueError, pymysql.MySQLError, urllib3.exceptions.HTTPError, BotoCoreError),
+        *(ShopError, CdkError, EmulatedAWSError, MariaDBError, ControlError, WaitedInVain),
+        *(OSError, ValueError, pymysql.MySQLError, urllib3.exceptions.HTTPError, StripeError),
     ) as error:
         print(error, file=sys.stderr)
         return 1
@@ -104,9 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(console: Console) -> int:
     """Play the scenario. Return 0 only if every step was as expected."""
     began = time.monotonic()
-    with LocalCloud(
-        database=_database(), timing=TIMING, watch=console.phase, connected=True
-    ) as cloud:
+    with LocalCloud(database=_database(), timing=TIMING, watch=console.phase) as cloud:
         console.heading("The scenario")
         scenario = Scenario(cloud, watch=console.working, played=console.step)
         scenario.play()
@@ -129,6 +128,8 @@ def stay(console: Console, outputs: Path) -> int:
     _refuse_second_cloud(outputs)
     with LocalCloud(database=_database(), timing=TIMING, watch=console.phase) as cloud:
         orders = [cloud.shop.add_order() for _ in range(_ORDERS)]
+        for order in orders:
+            cloud.stripe.create(order)
         _write(outputs, cloud.addresses, orders)
         try:
             console.heading("Running until Ctrl-C")
@@ -159,11 +160,12 @@ def _stop_and_start_on_signal(database: ShopDatabase, console: Console) -> None:
     signal.signal(signal.SIGUSR1, change)
 
 
-def pay(console: Console, order_id: int, route: str, amount: int | None, outputs: Path) -> int:
+def pay(console: Console, order_id: int, route: Route, amount: int | None, outputs: Path) -> int:
     """Pay an order in the cloud whose addresses are in `outputs`, and print what comes of it.
 
-    Sent twice, it is the same payment twice. The order itself is read from `outputs`, so that it
-    can be paid while the database is down.
+    It is paid at the mock of Stripe, which delivers it by the one route, and again until it is
+    taken. Sent twice, it is the same payment twice. The order itself is read from `outputs`, so
+    that it can be paid while the database is down.
 
     Raises:
         ValueError: no cloud is running, or it has no such order.
@@ -176,27 +178,18 @@ def pay(console: Console, order_id: int, route: str, amount: int | None, outputs
         raise ValueError(f"There is no order {order_id}. The orders are {numbers}.")
     if not _answers(addresses):
         raise ValueError("The local cloud does not answer. Is it still running?")
-    events = boto3.client(
-        "events",
-        endpoint_url=addresses.endpoint_url,
-        region_name=addresses.region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator takes any
-    )
-    stripe = fake_stripe(addresses, events)
-    event = stripe.paid(order, amount=amount)
+    stripe = Checkouts(addresses.stripe_url, addresses.stripe_api_key)
+    answer = stripe.deliver(stripe.paid_once(order, amount=amount), route)
     if route == "webhook":
-        answer = stripe.post(event)
         console.say(f"The webhook returned {answer.status} {answer.outcome}.")
     else:
-        stripe.publish(event)
         console.say("EventBridge took the event.")
     try:
         console.say(_outcome(Shop(_database_of(addresses)), order))
     except pymysql.err.OperationalError:
         queue = addresses.queue_names()["on_failure_queue"]
         console.say(
-            "The database does not answer: Stripe would post again."
+            "The database does not answer: the mock of Stripe posts again, later and later."
             if route == "webhook"
             else f"The database does not answer: after 2 retries the event waits in {queue}."
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from local.checkouts import Checkouts
 from local.fake_stripe.account import Json
 from local.fake_stripe.partner_events import EventBridge
-from local.fake_stripe.sender import FakeStripe
 from local.fake_stripe.server import StripeServer
 from local.operator import Operator
 from local.servers.cdk import CdkCli, Report
@@ -25,7 +24,9 @@ Watch = Callable[[str], AbstractContextManager[Report]]
 
 ENVIRONMENT: Final = "local"
 STACK: Final = f"cachao-payments-{ENVIRONMENT}"
-_CONNECTED: Final = "local-connected"
+RETRY_SECONDS: Final = tuple(2.0**attempt for attempt in range(12))
+"""Between the mock's attempts to deliver: an hour in all, where Stripe goes on for three days."""
+
 _KEY_PERMISSIONS: Final = ("webhook_write", "event_read")
 """What docs/deploying.md asks of a restricted key."""
 
@@ -53,8 +54,10 @@ class Addresses:
     db_name: str
     db_user: str
     db_password: str
-    signing_secret: str
-    """Of the webhook endpoint."""
+    stripe_url: str
+    """Of the mock of Stripe."""
+    stripe_api_key: str
+    """A secret key of it."""
 
     def variables(self) -> dict[str, str]:
         """Return the variables by which `aws` and `stripe-settlement` reach it; empty: unset."""
@@ -63,6 +66,7 @@ class Addresses:
             "AWS_PROFILE": "",
             "AWS_SESSION_TOKEN": "",
             "SETTLEMENT_STACK": self.stack,
+            "STRIPE_API_KEY": self.stripe_api_key,
         }
 
     def queue_names(self) -> dict[str, str]:
@@ -79,7 +83,7 @@ class LocalCloud:
 
     with LocalCloud() as cloud:
         order = cloud.shop.add_order()
-        cloud.stripe.publish(cloud.stripe.paid(order))
+        cloud.stripe.pay(order)
         cloud.shop.wait_until(order, "paid")
     """
 
@@ -89,34 +93,26 @@ class LocalCloud:
         database: ShopDatabase | None = None,
         timing: Timing | None = None,
         watch: Watch | None = None,
-        connected: bool = False,
     ) -> None:
         """
         Args:
             database: the shop's; a throwaway server unless given.
             timing: how much faster than AWS the emulator's clocks run.
             watch: receives each part of the start.
-            connected: whether the deployment is given a key of the mock of Stripe's API, and
-                creates the event destination and the webhook endpoint there; else the event source
-                and the signing secret are named to it.
         """
         self.database: Final = database or ThrowawayDatabase()
         self.aws: Final = EmulatedAWS(timing=timing)
         self.addresses: Addresses
         self.shop: Shop
-        self.stripe: FakeStripe
-        """Sends a single event by the route of one's choice."""
         self.stripe_server: StripeServer
-        """The mock of Stripe's API. Empty, unless the deployment connects both routes there."""
+        """The mock of Stripe, at which the deployment connects both routes."""
+        self.stripe: Checkouts
+        """The shop's checkouts there."""
         self.registered_before: list[Json]
         """What was registered at the mock before the deployment."""
         self.operator: Operator
         self.cdk: CdkCli
         self._watch: Final = watch or (lambda _what: nullcontext(lambda _done, _total: None))
-        self._connected: Final = connected
-        self._environment: Final = _CONNECTED if connected else ENVIRONMENT
-        self._stack: Final = f"cachao-payments-{self._environment}"
-        self._signing_secret = f"whsec_{secrets.token_urlsafe(24)}"
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -145,31 +141,23 @@ class LocalCloud:
         with self._watch("Start the emulated AWS"):
             self._resources.callback(self.aws.stop)
             self.aws.start()
-        self.stripe_server = self._resources.enter_context(
-            StripeServer(
-                partner_events=EventBridge(self.aws.client("events")),
-                resolve_url=lambda url: local_webhook_url(self.aws.endpoint, url),
-            )
-        )
+        self.stripe_server = self._resources.enter_context(stripe_of(self.aws))
+        self.stripe = Checkouts(self.stripe_server.url, self.stripe_server.account.test_key)
         self.registered_before = self.stripe_server.registered()
-        self.cdk = CdkCli(
-            self.aws.environment(),
-            directory=self.aws.directory,
-            environment_name=self._environment,
-        )
+        self.cdk = CdkCli(self.aws.environment(), directory=self.aws.directory)
         with self._watch("cdk bootstrap"):
             self.cdk.bootstrap(ACCOUNT, REGION)
         with self._watch("cdk deploy") as report:
-            outputs = self.cdk.deploy(self._stack, self._parameters(), report=report)
+            outputs = self.cdk.deploy(STACK, self._parameters(), report=report)
         self._move_in(outputs)
 
     def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
         """`cdk deploy` once more; parameters that are left out keep what they had."""
-        self.cdk.deploy(self._stack, parameters or {})
+        self.cdk.deploy(STACK, parameters or {})
 
     def destroy(self) -> None:
         """`cdk destroy`. The servers stay."""
-        self.cdk.destroy(self._stack)
+        self.cdk.destroy(STACK)
 
     def stop(self) -> None:
         """End everything and remove what it left."""
@@ -177,34 +165,24 @@ class LocalCloud:
 
     def _parameters(self) -> dict[str, str]:
         database = self.database.address
+        key = self.stripe_server.add_key(permissions=_KEY_PERMISSIONS)
+        secret = self.aws.client("secretsmanager").create_secret(
+            Name="local/stripe", SecretString=json.dumps({"api_key": key})
+        )
         return {
             "DbHost": database.host,
             "DbPort": str(database.port),
             "DbName": database.name,
             "DbUser": database.user,
             "DbPassword": database.password,
-            **self._stripe_parameters(),
+            "StripeApiBase": self.stripe_server.url,
+            "StripeApiKeySecretArn": secret["ARN"],
         }
-
-    def _stripe_parameters(self) -> dict[str, str]:
-        if not self._connected:
-            return {
-                "StripeSecretKey": "sk_test_local",  # nothing there calls Stripe's API
-                "StripeWebhookSecret": self._signing_secret,
-            }
-        key = self.stripe_server.add_key(permissions=_KEY_PERMISSIONS)
-        secret = self.aws.client("secretsmanager").create_secret(
-            Name="local/stripe", SecretString=json.dumps({"api_key": key})
-        )
-        return {"StripeApiBase": self.stripe_server.url, "StripeApiKeySecretArn": secret["ARN"]}
 
     def _move_in(self, outputs: Mapping[str, str]) -> None:
         database = self.database.address
-        if self._connected:  # the one endpoint's, which the mock has made
-            [[secret]] = self.stripe_server.account.test.secrets.values()
-            self._signing_secret = secret.value
         self.addresses = Addresses(
-            stack=self._stack,
+            stack=STACK,
             region=REGION,
             endpoint_url=self.aws.endpoint,
             webhook_url=local_webhook_url(self.aws.endpoint, outputs["WebhookUrl"]),
@@ -221,23 +199,18 @@ class LocalCloud:
             db_name=database.name,
             db_user=database.user,
             db_password=database.password,
-            signing_secret=self._signing_secret,
+            stripe_url=self.stripe_server.url,
+            stripe_api_key=self.stripe_server.account.test_key,
         )
-        events = self.aws.client("events")
-        if not self._connected:
-            # At Stripe there is a destination for it: without one there is no event source.
-            events.create_partner_event_source(Name=self.addresses.event_bus, Account=ACCOUNT)
-        self.stripe = fake_stripe(self.addresses, events)
-        self.operator = Operator(self.aws, stack=self._stack, topic_arn=outputs["AlarmTopicArn"])
+        self.operator = Operator(self.aws, topic_arn=outputs["AlarmTopicArn"], stack=STACK)
 
 
-def fake_stripe(addresses: Addresses, events: object) -> FakeStripe:
-    """Stripe, as far as it knows these addresses."""
-    return FakeStripe(
-        events=events,
-        event_source=addresses.event_bus,
-        webhook_url=addresses.webhook_url,
-        signing_secret=addresses.signing_secret,
+def stripe_of(aws: EmulatedAWS) -> StripeServer:
+    """Return a mock of Stripe that delivers into an emulated AWS."""
+    return StripeServer(
+        partner_events=EventBridge(aws.client("events")),
+        resolve_url=lambda url: local_webhook_url(aws.endpoint, url),
+        retry_seconds=RETRY_SECONDS,
     )
 
 

@@ -98,7 +98,7 @@ class Console:
     def orders(self, orders: Sequence[OrderBeforeAndAfter]) -> None:
         """Print the orders before and after."""
         table = _table("The orders, before and after")
-        for column in ("order", "role", "total", "status", "payment intent", "settled by"):
+        for column in ("order", "role", "total", "status", "settled by"):
             table.add_column(column, no_wrap=True)
         for column in ("sold", "code used"):
             table.add_column(column, justify="right", no_wrap=True)
@@ -108,7 +108,6 @@ class Console:
                 row.role,
                 f"{row.order.amount} {row.order.currency}",
                 f"{row.before.status} → {row.after.status}",
-                row.after.payment_intent or "-",
                 row.after.route or "-",
                 f"{row.before.sold} → {row.after.sold}",
                 f"{row.before.used} → {row.after.used}",

@@ -142,27 +142,6 @@ class Operator:
             seconds=120.0,
         )
 
-    def reconcile(self) -> dict[str, Any]:
-        """Invoke reconciliation, as its schedule does; return what the run reported.
-
-        Raises:
-            RuntimeError: the run failed.
-        """
-        resources = self._aws.client("cloudformation").describe_stack_resources(
-            StackName=self._stack
-        )["StackResources"]
-        [function] = [
-            each["PhysicalResourceId"]
-            for each in resources
-            if each["ResourceType"] == "AWS::Lambda::Function"
-            and "ReconciliationStripeReconciliation" in each["LogicalResourceId"]
-        ]
-        answer = self._aws.client("lambda").invoke(FunctionName=function)
-        run = json.loads(answer["Payload"].read())
-        if "FunctionError" in answer:
-            raise RuntimeError(f"{function} failed: {run}")
-        return dict(run)
-
     def redrive(self) -> subprocess.CompletedProcess[str]:
         """Run the redrive command, as the runbook has it, on every failure queue of the stack."""
         return subprocess.run(

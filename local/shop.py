@@ -265,6 +265,13 @@ class Shop:
             (kind, session) for kind, session, of in rows if order is None or of == str(order.id)
         ]
 
+    def an_hour_passes(self) -> None:
+        """Date back how far reconciliation has come, as far as an hour without a run leaves it."""
+        self.query(
+            "UPDATE reconciliation SET watermark = UTC_TIMESTAMP() - INTERVAL 1 HOUR "
+            "WHERE watermark > UTC_TIMESTAMP() - INTERVAL 1 HOUR"
+        )
+
     def _add(self, table: str, id_column: str, columns: dict[Any, object]) -> int | str:
         named = {name: value for name, value in columns.items() if name is not None}
         if not self.tables.string_ids:

@@ -26,6 +26,10 @@ PREFIX: Final = "/_fake/"
 _DAY: Final = 86_400.0
 
 
+class ControlError(RuntimeError):
+    """The mock did not do what it was told; the message says why."""
+
+
 class Control:
     """The control calls. `livemode` chooses the mode everywhere; test mode unless given."""
 
@@ -138,14 +142,30 @@ class Control:
         with self._lock:
             return self._checkout.refund(self._mode(livemode), parameters)
 
-    def resend(self, event: str, *, target: str | None = None, livemode: bool = False) -> None:
-        """Deliver a snapshot event once more, to all that want it or to one of them."""
+    def deliver(self, event: str, *, target: str | None = None, livemode: bool = False) -> None:
+        """Have an event delivered with retries, to all that want it or to one of them.
+
+        Args:
+            event: id of a snapshot event.
+            target: id of a webhook endpoint or an event destination.
+            livemode: which mode.
+        """
         mode = self._mode(livemode)
         with self._lock:
-            thin = next(
-                each for each in mode.thin_events.values() if each["snapshot_event"] == event
-            )
-            self._deliveries.send(mode, mode.events[event], thin, only=target)
+            self._deliveries.send(mode, *self._both_payloads(mode, event), only=target)
+
+    def resend(
+        self, event: str, *, target: str | None = None, livemode: bool = False
+    ) -> list[Json]:
+        """Deliver an event once, as a person does in the dashboard; return the attempts.
+
+        Arguments as of `deliver`.
+        """
+        mode = self._mode(livemode)
+        with self._lock:
+            snapshot, thin = self._both_payloads(mode, event)
+        attempts = self._deliveries.resend(mode, snapshot, thin, only=target)
+        return [asdict(attempt) for attempt in attempts]
 
     def roll_secret(
         self, endpoint: str, *, overlap_seconds: float = _DAY, livemode: bool = False
@@ -193,9 +213,14 @@ class Control:
                 for target in (*mode.webhook_endpoints.values(), *mode.destinations.values())
             ]
 
-    def attempts(self) -> list[Json]:
-        """Return all attempts to deliver, the oldest first: the fields of `delivery.Attempt`."""
-        return [asdict(attempt) for attempt in list(self._deliveries.attempts)]
+    def attempts(self, *, event: str | None = None) -> list[Json]:
+        """Return the attempts to deliver, the oldest first: the fields of `delivery.Attempt`.
+
+        Args:
+            event: id of the one event that is asked about; all of them unless given.
+        """
+        attempts = list(self._deliveries.attempts)
+        return [asdict(attempt) for attempt in attempts if event in (None, attempt.event)]
 
     def wait_until_delivered(self, *, seconds: float = 60.0) -> None:
         """Return once nothing is left to deliver. Raises TimeoutError after `seconds`."""
@@ -204,6 +229,11 @@ class Control:
     def request_count(self, *, method: str, path: str) -> int:
         """Return how often the API was asked that, whatever it answered."""
         return self.requests[method, path]
+
+    def _both_payloads(self, mode: Mode, event: str) -> tuple[Json, Json]:
+        """Return the snapshot event of this id, and the thin one of the same."""
+        thin = next(each for each in mode.thin_events.values() if each["snapshot_event"] == event)
+        return mode.events[event], thin
 
     def _mode(self, livemode: bool) -> Mode:
         return self._account.live if livemode else self._account.test
@@ -239,7 +269,7 @@ def call(url: str, name: str, *args: Any, **arguments: Any) -> Any:
         **arguments: as of the method.
 
     Raises:
-        RuntimeError: the call was refused; says why.
+        ControlError: the call was refused; says why.
     """
     response = urllib3.request(
         "POST",
@@ -250,7 +280,7 @@ def call(url: str, name: str, *args: Any, **arguments: Any) -> Any:
     )
     answer = json.loads(response.data)
     if response.status != 200:
-        raise RuntimeError(f"{name}: {answer['problem']}")
+        raise ControlError(f"{name}: {answer['problem']}")
     return answer["result"]
 
 

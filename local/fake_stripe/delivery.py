@@ -24,7 +24,7 @@ from local.fake_stripe.event_destinations import PING, source_name
 from local.fake_stripe.partner_events import PartnerEvents
 
 _WORKERS: Final = 4
-_WEBHOOK_SECONDS: Final = 40.0
+WEBHOOK_SECONDS: Final = 40.0
 """For an answer: longer than API Gateway waits for a function."""
 
 
@@ -42,6 +42,8 @@ class Attempt:
     """The webhook's HTTP status; None for EventBridge, and when nobody answered."""
     problem: str | None
     """Why it was no success; None for one."""
+    answer: str | None = None
+    """The webhook's body; None for EventBridge, and when nobody answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,7 @@ class Deliveries:
             self._queue.clear()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(_WEBHOOK_SECONDS)
+            thread.join(WEBHOOK_SECONDS)
         self._http.clear()
 
     def send(
@@ -109,11 +111,24 @@ class Deliveries:
 
         The account's lock is held by the caller.
         """
-        for target, event in _targets(mode, snapshot, thin):
-            if only in (None, target):
-                if event["object"] == "event" and target in mode.secrets:
-                    mode.undelivered.setdefault(event["id"], set()).add(target)
-                self._enqueue(_Delivery(mode=mode, event=event, target=target), 0.0)
+        for delivery in _deliveries(mode, snapshot, thin, only):
+            if delivery.event["object"] == "event" and delivery.target in mode.secrets:
+                mode.undelivered.setdefault(delivery.event["id"], set()).add(delivery.target)
+            self._enqueue(delivery, 0.0)
+
+    def resend(
+        self, mode: Mode, snapshot: Json, thin: Json, *, only: str | None = None
+    ) -> list[Attempt]:
+        """Deliver an event now, to all that want it or to `only` one; return the attempts.
+
+        What fails is not tried again.
+        """
+        with self._account_lock:
+            deliveries = list(_deliveries(mode, snapshot, thin, only))
+        attempts = [attempt for each in deliveries if (attempt := self._try(each)) is not None]
+        with self._changed:
+            self.attempts.extend(attempts)
+        return attempts
 
     def wait_until_idle(self, seconds: float) -> None:
         """Return once nothing is left to deliver, retries included.
@@ -166,9 +181,9 @@ class Deliveries:
             url = endpoint.get("url") or (endpoint.get("webhook_endpoint") or {}).get("url")
             secrets = list(mode.secrets.get(target, ()))
         if url is None:
-            status, problem = None, self._put(source_name(endpoint), event)
+            status, problem, answer = None, self._put(source_name(endpoint), event), None
         else:
-            status, problem = self._post(url, event, secrets)
+            status, problem, answer = self._post(url, event, secrets)
         if problem is None and url is not None:
             with self._account_lock:
                 mode.undelivered.get(event["id"], set()).discard(target)
@@ -178,6 +193,7 @@ class Deliveries:
             number=delivery.number,
             status=status,
             problem=problem,
+            answer=answer,
         )
 
     def _put(self, source: str, event: Json) -> str | None:
@@ -187,7 +203,9 @@ class Deliveries:
             return f"{type(error).__name__}: {error}"
         return None
 
-    def _post(self, url: str, event: Json, secrets: list[Secret]) -> tuple[int | None, str | None]:
+    def _post(
+        self, url: str, event: Json, secrets: list[Secret]
+    ) -> tuple[int | None, str | None, str | None]:
         body = json.dumps(event, indent=2)
         try:
             response = self._http.request(
@@ -199,13 +217,14 @@ class Deliveries:
                     "Stripe-Signature": sign(body, secrets),
                     "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
                 },
-                timeout=_WEBHOOK_SECONDS,
+                timeout=WEBHOOK_SECONDS,
                 redirect=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            return None, type(error).__name__
+            return None, type(error).__name__, None
         succeeded = 200 <= response.status < 300
-        return response.status, None if succeeded else f"HTTP {response.status}"
+        problem = None if succeeded else f"HTTP {response.status}"
+        return response.status, problem, response.data.decode(errors="replace")
 
 
 def sign(body: str, secrets: Iterable[Secret], moment: float | None = None) -> str:
@@ -224,6 +243,14 @@ def sign(body: str, secrets: Iterable[Secret], moment: float | None = None) -> s
     ]
     first, *others = headers or [f"t={int(at)}"]
     return ",".join([first, *(header.partition(",")[2] for header in others)])
+
+
+def _deliveries(
+    mode: Mode, snapshot: Json | None, thin: Json, only: str | None
+) -> Iterator[_Delivery]:
+    for target, event in _targets(mode, snapshot, thin):
+        if only in (None, target):
+            yield _Delivery(mode=mode, event=event, target=target)
 
 
 def _targets(mode: Mode, snapshot: Json | None, thin: Json) -> Iterator[tuple[str, Json]]:

@@ -15,7 +15,7 @@ class EventDestination(Construct):
     """Creates and owns the destination, and waits for its partner event source.
 
     A destination for the same account and region that nobody's deployment owns is adopted instead,
-    with the event types it had; a deployment that rolls back leaves it as it was.
+    with the event types it had; a deployment that rolls back releases it again.
     """
 
     def __init__(

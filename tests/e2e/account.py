@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -47,8 +47,12 @@ def _rules(aws: EmulatedAWS, buses: list[str]) -> Iterator[Resource]:
             yield ("rule", f"{bus}/{rule['Name']}")
 
 
-def synthesise(environment: Environment, assembly: Path) -> str:
-    """Synthesise the stack of an environment. Answers the stack's name."""
+def synthesise(
+    environment: Environment,
+    assembly: Path,
+    change: Callable[[PaymentsStack], None] = lambda _stack: None,
+) -> str:
+    """Synthesise the stack of an environment, changed before. Return the stack's name."""
     app = cdk.App(
         context=cdk_context(),
         outdir=str(assembly),
@@ -57,6 +61,6 @@ def synthesise(environment: Environment, assembly: Path) -> str:
     )
     name = f"cachao-payments-{environment.name}"
     place = cdk.Environment(account=ACCOUNT, region=REGION)
-    PaymentsStack(app, name, environment=environment, env=place)
+    change(PaymentsStack(app, name, environment=environment, env=place))
     app.synth()
     return name

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aws_cdk import RemovalPolicy
 
-from local.cloud import LocalCloud, local_webhook_url
-from local.fake_stripe.sender import Answer, FakeStripe
+from local.checkouts import Answer
+from local.cloud import LocalCloud
 from local.servers.cdk import CdkCli
 from stacks.environments import Environment
 from tests.e2e.account import Resource, resources, synthesise
+from tests.e2e.by_hand import MadeByHand, made_by_hand
 
 pytestmark = pytest.mark.xdist_group("e2e")
-
-SECRET = "whsec_of_the_second_stack"
 
 
 class SecondStack:
     """A deployment of the same service under other names, on the same database."""
 
     def __init__(
-        self, cloud: LocalCloud, name: str, removal_policy: RemovalPolicy, directory: Path
+        self,
+        cloud: LocalCloud,
+        stripe: MadeByHand,
+        name: str,
+        removal_policy: RemovalPolicy,
+        directory: Path,
     ) -> None:
         environment = Environment(
             name=name,
             livemode=False,
             resource_prefix=name,
-            event_source_name=f"aws.partner/stripe.com/ed_{name}",
+            event_source_name=stripe.event_source,
             database_tls=False,
             removal_policy=removal_policy,
         )
         self._cloud = cloud
+        self.stripe = stripe
         self._name = synthesise(environment, directory)
         self._cdk = CdkCli(cloud.aws.environment(), directory=directory, assembly=directory)
 
-    def deploy(self) -> FakeStripe:
+    def deploy(self) -> None:
         database = self._cloud.database.address
         outputs = self._cdk.deploy(
             self._name,
@@ -47,24 +53,26 @@ class SecondStack:
                 "DbUser": database.user,
                 "DbPassword": database.password,
                 "StripeSecretKey": "sk_test_second",
-                "StripeWebhookSecret": SECRET,
+                "StripeWebhookSecret": self.stripe.signing_secret,
             },
         )
-        return FakeStripe(
-            events=self._cloud.aws.client("events"),
-            event_source=outputs["EventBusName"],
-            webhook_url=local_webhook_url(self._cloud.aws.endpoint, outputs["WebhookUrl"]),
-            signing_secret=SECRET,
-        )
+        self.stripe.point_at(outputs["WebhookUrl"])
 
     def destroy(self) -> None:
         self._cdk.destroy(self._name)
 
 
+@pytest.fixture
+def stripe(cloud: LocalCloud) -> Iterator[MadeByHand]:
+    with made_by_hand(cloud.aws) as made:
+        yield made
+
+
 def life_of(stack: SecondStack, cloud: LocalCloud) -> tuple[set[Resource], set[Resource]]:
     """What a stack adds to the account, and what is left of it; it settles an order meanwhile."""
     before = resources(cloud.aws)
-    stripe = stack.deploy()
+    stack.deploy()
+    stripe = stack.stripe.checkouts
     first, second = cloud.shop.add_order(), cloud.shop.add_order()
     assert stripe.post(stripe.paid(first)) == Answer(status=200, outcome="settled")
     stripe.publish(stripe.paid(second))
@@ -82,9 +90,9 @@ def kinds(found: set[Resource]) -> dict[str, int]:
 
 
 def test_destroy_leaves_the_tables_and_nothing_in_the_account(
-    cloud: LocalCloud, tmp_path: Path
+    cloud: LocalCloud, stripe: MadeByHand, tmp_path: Path
 ) -> None:
-    stack = SecondStack(cloud, "passing", RemovalPolicy.DESTROY, tmp_path)
+    stack = SecondStack(cloud, stripe, "passing", RemovalPolicy.DESTROY, tmp_path)
 
     added, left = life_of(stack, cloud)
 
@@ -95,9 +103,11 @@ def test_destroy_leaves_the_tables_and_nothing_in_the_account(
 
 
 def test_destroy_keeps_messages_logs_and_secrets_where_they_are_to_be_retained(
-    cloud: LocalCloud, tmp_path: Path
+    cloud: LocalCloud, stripe: MadeByHand, tmp_path: Path
 ) -> None:
-    stack = SecondStack(cloud, "lasting", RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE, tmp_path)
+    stack = SecondStack(
+        cloud, stripe, "lasting", RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE, tmp_path
+    )
 
     added, left = life_of(stack, cloud)
 

@@ -16,9 +16,6 @@ from tests.e2e.conftest import TIMING
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
-WITHOUT_A_KEY = {"stripe_destination": "unknown", "stripe_endpoint": "unknown"}
-"""Nothing is asked of Stripe, whose lines are not known then."""
-
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
@@ -50,8 +47,8 @@ def doctor(cloud: LocalCloud, *arguments: str) -> dict[str, str]:
 def wait_until_well(cloud: LocalCloud) -> None:
     """Wait until nothing is left to mend; an alarm of what was before clears after its period."""
     wait_for(
-        lambda: doctor(cloud) == WITHOUT_A_KEY or None,
-        "doctor to find nothing but Stripe's lines",
+        lambda: doctor(cloud) == {} or None,
+        "doctor to find everything well",
         seconds=60.0,
     )
 

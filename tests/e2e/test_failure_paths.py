@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from local.checkouts import Answer
 from local.cloud import LocalCloud
-from local.fake_stripe.sender import Answer
 from local.shop import OrderState
 from tests.e2e.on_call import Message, OnCall
 

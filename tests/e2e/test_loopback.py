@@ -173,8 +173,10 @@ def test_cloud_that_stays_is_a_rehearsal(tmp_path: Path) -> None:
     assert "200 anomaly" in wrong_amount
     assert "anomalies: amount_mismatch" in wrong_amount
     assert "503 retry" in during[0]
+    assert "posts again" in during[0]
     assert "waits in cachao-stripe" in during[1]
     assert waiting.stderr == ""
     assert redriven.returncode == 0, redriven.stdout + redriven.stderr
     assert "200 duplicate" in settled
-    assert "settled by eventbridge" in settled
+    # By the redriven event, or by the webhook, which the mock of Stripe posts again meanwhile.
+    assert re.search(r"paid, 2 sold, code used 1, settled by (eventbridge|webhook)", settled)

@@ -9,18 +9,17 @@ from typing import Literal
 import pytest
 from aws_cdk import RemovalPolicy
 
-from local.cloud import LocalCloud, local_webhook_url
-from local.fake_stripe.sender import FakeStripe
+from local.cloud import LocalCloud
 from local.servers.cdk import CdkCli
 from local.shop import Order
 from local.waiting import wait_for
 from stacks.environments import Environment
 from tests.e2e.account import synthesise
+from tests.e2e.by_hand import MadeByHand, made_by_hand
 from tests.e2e.traffic import Traffic
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
-SECRET = "whsec_of_the_sale"
 ROUNDS = 10
 """Of traffic, in each mode."""
 
@@ -30,8 +29,10 @@ Mode = Literal["queued", "draining"] | None
 class SaleStack:
     """The service under another name, on the same database, in one mode after the other."""
 
-    def __init__(self, cloud: LocalCloud, directory: Path) -> None:
+    def __init__(self, cloud: LocalCloud, stripe: MadeByHand, directory: Path) -> None:
         self._cloud = cloud
+        self._stripe = stripe
+        self.checkouts = stripe.checkouts
         self._directory = directory
         self._sqs = cloud.aws.client("sqs")
         self.outputs: dict[str, str] = {}
@@ -41,7 +42,7 @@ class SaleStack:
             name="sale",
             livemode=False,
             resource_prefix="sale",
-            event_source_name="aws.partner/stripe.com/ed_sale",
+            event_source_name=self._stripe.event_source,
             database_tls=False,
             on_sale=mode,
             removal_policy=RemovalPolicy.DESTROY,
@@ -59,17 +60,10 @@ class SaleStack:
                 "DbUser": database.user,
                 "DbPassword": database.password,
                 "StripeSecretKey": "sk_test_sale",
-                "StripeWebhookSecret": SECRET,
+                "StripeWebhookSecret": self._stripe.signing_secret,
             },
         )
-
-    def stripe(self) -> FakeStripe:
-        return FakeStripe(
-            events=self._cloud.aws.client("events"),
-            event_source=self.outputs["EventBusName"],
-            webhook_url=local_webhook_url(self._cloud.aws.endpoint, self.outputs["WebhookUrl"]),
-            signing_secret=SECRET,
-        )
+        self._stripe.point_at(self.outputs["WebhookUrl"])
 
     def messages(self, output: str) -> int:
         """How many wait or are in flight."""
@@ -106,9 +100,10 @@ class SaleStack:
 
 @pytest.fixture
 def sale(cloud: LocalCloud, tmp_path: Path) -> Iterator[SaleStack]:
-    sale = SaleStack(cloud, tmp_path)
-    yield sale
-    sale.destroy()
+    with made_by_hand(cloud.aws) as stripe:
+        sale = SaleStack(cloud, stripe, tmp_path)
+        yield sale
+        sale.destroy()
 
 
 def assert_settled_once(cloud: LocalCloud, orders: list[Order]) -> None:
@@ -121,12 +116,11 @@ def test_waiting_events_settle_in_one_batch_and_poison_ends_in_the_dlq(
 ) -> None:
     sale.deploy("queued")
     sale.retry_soon()
-    stripe = sale.stripe()
     orders = [cloud.shop.add_order() for _ in range(20)]
     sale.consume(enabled=False)
     sale.send("not an event")
     for order in orders:
-        stripe.publish(stripe.paid(order))
+        sale.checkouts.publish(sale.checkouts.paid(order))
     wait_for(lambda: sale.messages("OnSaleQueueUrl") == 21 or None, "all events to be in the queue")
 
     sale.consume(enabled=True)
@@ -144,7 +138,7 @@ def test_waiting_events_settle_in_one_batch_and_poison_ends_in_the_dlq(
 
 def test_changing_the_mode_under_traffic_loses_nothing(cloud: LocalCloud, sale: SaleStack) -> None:
     sale.deploy(None)
-    with Traffic(cloud.shop, sale.stripe()) as traffic:
+    with Traffic(cloud.shop, sale.checkouts) as traffic:
         traffic.wait_for_rounds(ROUNDS)
         sale.deploy("queued")
         traffic.wait_for_rounds(ROUNDS)
@@ -153,8 +147,7 @@ def test_changing_the_mode_under_traffic_loses_nothing(cloud: LocalCloud, sale: 
         sale.wait_until_drained()
         sale.deploy(None)
         traffic.wait_for_rounds(ROUNDS)
-    stripe = sale.stripe()
-    again = {stripe.post(event).status for _, event in traffic.not_acknowledged()}
+    again = {sale.checkouts.post(event).status for _, event in traffic.not_acknowledged()}
 
     assert again <= {200}
     assert_settled_once(cloud, traffic.published)

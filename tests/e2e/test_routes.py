@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from local.checkouts import Answer, forge
 from local.cloud import LocalCloud
-from local.fake_stripe.sender import Answer
+from local.fake_stripe.partner_events import EventBridge
 from local.shop import OrderState
 from tests.e2e.on_call import OnCall
 from tests.support.waiting import SECONDS
@@ -69,7 +70,7 @@ def test_forged_signature_is_400_and_changes_nothing(cloud: LocalCloud) -> None:
     order = cloud.shop.add_order()
     before = cloud.shop.state(order)
 
-    answer = cloud.stripe.post(cloud.stripe.paid(order), secret="whsec_of_another")
+    answer = forge(cloud.addresses.webhook_url, cloud.stripe.paid(order))
 
     assert answer == Answer(status=400, outcome="unauthenticated")
     assert cloud.shop.state(order) == before
@@ -79,9 +80,10 @@ def test_order_waits_for_a_payment_that_comes_later(cloud: LocalCloud) -> None:
     order = cloud.shop.add_order()
     before = cloud.shop.state(order)
 
-    cloud.stripe.publish(cloud.stripe.unpaid(order))
+    unpaid = cloud.stripe.unpaid(order)
+    cloud.stripe.publish(unpaid)
     waiting = cloud.shop.wait_until(order, "processing")
-    cloud.stripe.publish(cloud.stripe.async_payment_succeeded(order))
+    cloud.stripe.publish(cloud.stripe.settle_later(unpaid))
 
     assert waiting == replace(before, status="processing")
     assert settled_once(cloud.shop.wait_until(order, "paid"), by="eventbridge")
@@ -90,10 +92,11 @@ def test_order_waits_for_a_payment_that_comes_later(cloud: LocalCloud) -> None:
 def test_later_payment_that_fails_sells_nothing(cloud: LocalCloud) -> None:
     order = cloud.shop.add_order()
     before = cloud.shop.state(order)
-    cloud.stripe.publish(cloud.stripe.unpaid(order))
+    unpaid = cloud.stripe.unpaid(order)
+    cloud.stripe.publish(unpaid)
     cloud.shop.wait_until(order, "processing")
 
-    cloud.stripe.publish(cloud.stripe.async_payment_failed(order))
+    cloud.stripe.publish(cloud.stripe.settle_later(unpaid, succeeded=False))
 
     state = cloud.shop.wait_until(order, "payment_failed")
     assert state == replace(before, status="payment_failed")
@@ -118,8 +121,7 @@ def test_checkout_of_another_team_is_acknowledged_and_ignored(cloud: LocalCloud)
     """One Stripe account, several shops: a session without an order of ours is not ours."""
     order = cloud.shop.add_order()
     before = cloud.shop.state(order)
-    event = cloud.stripe.paid(order)
-    event["data"]["object"]["metadata"] = {"basket": "7"}
+    event = cloud.stripe.paid(order, metadata={"basket": "7"})
 
     cloud.stripe.publish(event)
     answer = cloud.stripe.post(event)
@@ -133,10 +135,11 @@ def test_checkout_of_another_team_is_acknowledged_and_ignored(cloud: LocalCloud)
 def test_event_of_another_type_never_reaches_the_function(cloud: LocalCloud) -> None:
     """The rule takes the types that settle, and no others of the many a bus carries."""
     order = cloud.shop.add_order()
-    other = {**cloud.stripe.paid(order, payment="other"), "type": "payment_intent.succeeded"}
+    event = cloud.stripe.paid(order)
+    other = {**event, "id": "evt_other", "type": "payment_intent.succeeded"}
 
-    cloud.stripe.publish(other)
-    cloud.stripe.publish(cloud.stripe.paid(order))
+    EventBridge(cloud.aws.client("events")).put(cloud.addresses.event_bus, other)
+    cloud.stripe.publish(event)
 
     cloud.shop.wait_until(order, "paid")
     assert cloud.operator.outcomes(cloud.addresses.event_function, other["id"]) == []

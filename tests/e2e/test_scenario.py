@@ -52,8 +52,9 @@ def test_both_sides_are_connected_by_the_deployment_and_the_lost_hour_is_settled
     for line in (
         f"The deployment connects Stripe: registered; before: {none}; now: {both} ",
         "Stripe delivers by both routes: settled and duplicate; ",
-        "The destination is deleted: lost; 0 event destinations, 1 webhook endpoint; pending, ",
-        "Reconciliation asks Stripe: 1 settled; paid, ",
+        "The destination is deleted: deleted; 0 event destinations, 1 webhook endpoint ",
+        "An hour of payments is lost: 3 orders; each pending, ",
+        "Reconciliation asks Stripe: 3 settled; each paid, ",
         "The operator hears of it: published to SNS ",
     ):
         assert f"✓ {line}" in run.stdout

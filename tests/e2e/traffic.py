@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event, Thread
 from typing import Any, Self
 
-from local.fake_stripe.sender import Answer, FakeStripe
+from local.checkouts import Answer, Checkouts
 from local.shop import Order, Shop
 from local.waiting import wait_for
 from tests.support.waiting import join
@@ -19,7 +19,7 @@ class Traffic:
     Leaving the block ends it, and raises what went wrong in it.
     """
 
-    def __init__(self, shop: Shop, stripe: FakeStripe) -> None:
+    def __init__(self, shop: Shop, stripe: Checkouts) -> None:
         self.shop = shop
         """Who takes the orders; may be replaced meanwhile."""
         self.published: list[Order] = []

@@ -30,6 +30,8 @@ class Webhook:
     url: str = ""
     statuses: list[int] = field(default_factory=list)
     """What it answers, one after the other; 200 when there are none left."""
+    answer: bytes = b""
+    """The body that it answers with."""
     received: list[tuple[str, str]] = field(default_factory=list)
     """(body, signature) of each request."""
 
@@ -44,8 +46,9 @@ def webhook() -> Iterator[Webhook]:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             hook.received.append((body, self.headers["Stripe-Signature"]))
             self.send_response(hook.statuses.pop(0) if hook.statuses else 200)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(hook.answer)))
             self.end_headers()
+            self.wfile.write(hook.answer)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -49,7 +49,8 @@ def any_addresses(**changes: object) -> Addresses:
         "db_name": "any",
         "db_user": "any",
         "db_password": "any",
-        "signing_secret": "whsec_any",
+        "stripe_url": "http://127.0.0.1:12111",
+        "stripe_api_key": "sk_test_any",
         **changes,
     }
     return Addresses(**values)  # type: ignore[arg-type]
