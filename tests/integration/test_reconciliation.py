@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +13,12 @@ import pytest
 from local.fake_stripe.server import StripeServer
 from local.servers.mariadb import MariaDBServer
 from local.shop import Order
+from settlement.adapters.database import Database
 from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
 from settlement.adapters.stripe_api import StripeApi
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Result, Route
-from settlement.domain.reconciliation import Limits, Progress, Run, reconcile
+from settlement.domain.reconciliation import Limits, ListedEvent, Progress, Run, reconcile
 from settlement.errors import LedgerUnavailable, StripeUnavailable
 from tests.support.cachao import Cachao, ShopDatabase, deliver
 
@@ -47,18 +48,31 @@ class Reconciler:
         self.stripe = stripe
         self.database = database
         self.pauses: list[float] = []
+        self.queries = 0
+        """What the ledger was asked about listed events."""
         self.key = Key(stripe.account.test_key)
 
     def run(self, *, seconds: float = 60, now: datetime | None = None) -> Run:
         with closing(self.cachao.database()) as database:
             return reconcile(
                 StripeApi(self.key, livemode=False, sleep=self.pauses.append),
-                MariaDBReconciliationLedger(database, livemode=False),
+                self.Ledger(self, database),
                 lambda event: deliver(event, self.database, route=Route.RECONCILIATION),
                 limits=LIMITS,
                 now=now or datetime.now(UTC),
                 deadline=Deadline(seconds),
             )
+
+    class Ledger(MariaDBReconciliationLedger):
+        """Counts the queries, each of which is one statement."""
+
+        def __init__(self, reconciler: Reconciler, database: Database) -> None:
+            super().__init__(database, livemode=False)
+            self._reconciler = reconciler
+
+        def known(self, events: Sequence[ListedEvent], deadline: Deadline) -> set[str]:
+            self._reconciler.queries += 1
+            return super().known(events, deadline)
 
     def pay(self, order: Order, *, minutes_ago: float = 30, **changes: Any) -> dict[str, Any]:
         """Pay an order at Stripe, and lose every delivery of it."""
@@ -136,6 +150,7 @@ def test_every_page_is_one_request_and_one_query(reconciler: Reconciler) -> None
         reconciler.pay(reconciler.cachao.add_order())
     assert reconciler.run().settled == 250
     assert reconciler.stripe.request_count(method=EVENTS[0], path=EVENTS[1]) == 3
+    assert reconciler.queries == 3
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -183,6 +183,14 @@ def test_an_outage_of_stripe_leaves_no_gap() -> None:
     assert (second.settled, second.progress) == (3, Progress(watermark=NEWEST))
 
 
+def test_an_outage_of_the_reconciler_leaves_no_gap() -> None:
+    events = [event(number) for number in (20, 90, 250, 301)]
+    ledger = Ledger(progress=Progress(watermark=NOW - timedelta(hours=5)))
+    run(Stripe(events), Settling(ledger))
+    assert ledger.committed == {each.id for each in events}
+    assert ledger.progress == Progress(watermark=NEWEST)
+
+
 def test_a_page_that_nobody_gave_moves_nothing() -> None:
     ledger = Ledger()
     run(Stripe([event(20)], error_at_page=1), Settling(ledger))

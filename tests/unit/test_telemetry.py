@@ -12,7 +12,8 @@ from settlement import bootstrap
 from settlement.adapters.telemetry import OUTCOME_METRICS, Telemetry, anomaly_metric
 from settlement.bootstrap import deliver, telemetry
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route, Verdict
-from settlement.errors import LedgerUnavailable
+from settlement.domain.reconciliation import Progress, Run
+from settlement.errors import LedgerUnavailable, StripeUnavailable
 from tests.support.events import any_paid_event
 from tests.support.invocations import NOW, AnyContext
 from tests.support.output import Output, Process
@@ -230,3 +231,23 @@ def test_a_process_without_telemetry_still_settles(
         deliver, lambda _deadline: event, route=Route.EVENTBRIDGE, context=AnyContext()
     )
     assert result.outcome is Outcome.SETTLED
+
+
+@pytest.mark.parametrize("error", [None, StripeUnavailable("Stripe returned 503")])
+def test_a_run_of_reconciliation_reports_what_it_settled_and_how_old_its_watermark_is(
+    process: Process, error: StripeUnavailable | None
+) -> None:
+    """Whether it fails or not: the alarms wait for no run that ends well."""
+    watermark = NOW - timedelta(minutes=75)
+    run = Run(progress=Progress(watermark=watermark), listed=9, handled=4, settled=3, error=error)
+    process.run(lambda: telemetry().report_reconciliation(run, now=NOW, context=AnyContext()))
+    output = process.output()
+    assert output.metric_values() == {"Reconciled": 3.0, "ReconciliationLag": 4500.0}
+    [line] = output.logs
+    assert (line["level"], line["settled"]) == ("ERROR" if error else "INFO", 3)
+
+
+def test_a_run_of_reconciliation_that_settles_nothing_says_that_it_ran(process: Process) -> None:
+    run = Run(progress=Progress(watermark=NOW), caught_up=True)
+    process.run(lambda: telemetry().report_reconciliation(run, now=NOW, context=AnyContext()))
+    assert process.output().metric_values() == {"Reconciled": 0.0, "ReconciliationLag": 0.0}
