@@ -26,6 +26,7 @@ from settlement.configuration import (
     read_event_sources,
     read_order_tables,
     read_reconciliation_settings,
+    read_thin_event_settings,
     read_webhook_settings,
 )
 from settlement.domain.clock import Deadline, utc_now
@@ -41,7 +42,12 @@ if TYPE_CHECKING:
     from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
     from settlement.adapters.signatures import SignatureVerifier, SigningSecrets
     from settlement.adapters.stripe_api import StripeApi
-    from settlement.configuration import DatabaseSettings, EventSources, WebhookSettings
+    from settlement.configuration import (
+        DatabaseSettings,
+        EventSources,
+        StripeApiSettings,
+        WebhookSettings,
+    )
     from settlement.domain.clock import LambdaContext
     from settlement.domain.outcomes import Result
     from settlement.domain.reconciliation import Limits, Run
@@ -117,7 +123,18 @@ def parts() -> Parts:
     return Parts(
         ledger=MariaDBLedger(open_database(configuration.database), configuration.tables),
         rules=configuration.rules,
+        sessions=sessions if configuration.fetches_sessions else None,
     )
+
+
+@cache
+def sessions() -> StripeApi:
+    """Build what fetches the sessions of thin events, once; a failure is not kept.
+
+    Raises:
+        ConfigurationError: naming each setting that is wrong.
+    """
+    return _stripe_api(read_thin_event_settings(os.environ))
 
 
 @cache
@@ -173,19 +190,14 @@ def reconciliation() -> tuple[Limits, StripeApi, MariaDBReconciliationLedger]:
     Raises:
         ConfigurationError: naming each setting that is wrong.
     """
-    # Not at the top: they load Stripe's library, and what calls it.
-    from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
-    from settlement.adapters.secrets import SecretsManagerSecret
-    from settlement.adapters.stripe_api import StripeApi, api_key_of
+    from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger  # as above
 
     settings = read_reconciliation_settings(os.environ)
-    secret = SecretsManagerSecret(settings.api_key_secret_arn, api_key_of)
-    stripe = StripeApi(secret, livemode=settings.livemode, account=settings.account)
     database = open_database(read_database_settings(os.environ))
     return (
         settings.limits,
-        stripe,
-        MariaDBReconciliationLedger(database, livemode=settings.livemode),
+        _stripe_api(settings.stripe),
+        MariaDBReconciliationLedger(database, livemode=settings.stripe.livemode),
     )
 
 
@@ -224,6 +236,15 @@ def event_sources() -> EventSources:
 def telemetry() -> Telemetry:
     """Return the process's logger and metrics."""
     return Telemetry()
+
+
+def _stripe_api(settings: StripeApiSettings) -> StripeApi:
+    # Not at the top: they load Stripe's library, and what calls it.
+    from settlement.adapters.secrets import SecretsManagerSecret
+    from settlement.adapters.stripe_api import StripeApi, api_key_of
+
+    secret = SecretsManagerSecret(settings.api_key_secret_arn, api_key_of)
+    return StripeApi(secret, livemode=settings.livemode, account=settings.account)
 
 
 def open_database(settings: DatabaseSettings, *, read_timeout: float | None = None) -> Database:

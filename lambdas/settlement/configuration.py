@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RDS_CA_BUNDLE = Path(__file__).parent / "certificates" / "rds-global-bundle.pem"
 """Amazon's certificate authorities for RDS ("Using SSL/TLS to encrypt a connection", RDS guide)."""
 
+THIN_EVENTS_KEY = "THIN_EVENTS_KEY_SECRET_ARN"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSettings:
@@ -55,14 +57,21 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconciliationSettings:
-    """What reconciliation needs beyond the ledger."""
+class StripeApiSettings:
+    """How Stripe's API is asked."""
 
     livemode: bool
     account: str | None
-    """The connected account whose events are listed; ``None``: the key's own."""
+    """The connected account that is asked for; ``None``: the key's own."""
     api_key_secret_arn: str
     """The secret is JSON with ``api_key``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationSettings:
+    """What reconciliation needs beyond the ledger."""
+
+    stripe: StripeApiSettings
     limits: Limits
 
 
@@ -85,6 +94,8 @@ class Configuration:
     database: DatabaseSettings
     tables: OrderTables
     rules: Rules
+    fetches_sessions: bool
+    """Whether there is a key that the sessions of thin events are fetched with."""
 
 
 def read_configuration(environ: Mapping[str, str]) -> Configuration:
@@ -96,7 +107,10 @@ def read_configuration(environ: Mapping[str, str]) -> Configuration:
     read = _Reader(environ)
     tables = _read_order_tables(read)
     configuration = Configuration(
-        database=_read_database(read), tables=tables, rules=_read_rules(read, tables)
+        database=_read_database(read),
+        tables=tables,
+        rules=_read_rules(read, tables),
+        fetches_sessions=read.text(THIN_EVENTS_KEY) is not None,
     )
     read.raise_problems()
     return configuration
@@ -174,20 +188,27 @@ def read_reconciliation_settings(environ: Mapping[str, str]) -> ReconciliationSe
     from settlement.domain.reconciliation import Limits  # the routes start without it
 
     read = _Reader(environ)
-    livemode = read.choice("STRIPE_LIVEMODE", "", ("", "true", "false"))
-    if livemode == "":
-        read.problem("STRIPE_LIVEMODE is missing")
     default = Limits()
     settings = ReconciliationSettings(
-        livemode=livemode == "true",
-        account=read.text("STRIPE_ACCOUNT"),
-        api_key_secret_arn=read.text("STRIPE_API_KEY_SECRET_ARN", required=True) or "",
+        stripe=_read_stripe_api(read, "STRIPE_API_KEY_SECRET_ARN"),
         limits=Limits(
             young_after=read.seconds("RECONCILIATION_YOUNG_AFTER_SECONDS", default.young_after),
             overlap=read.seconds("RECONCILIATION_OVERLAP_SECONDS", default.overlap),
             look_back=read.seconds("RECONCILIATION_LOOK_BACK_SECONDS", default.look_back),
         ),
     )
+    read.raise_problems()
+    return settings
+
+
+def read_thin_event_settings(environ: Mapping[str, str]) -> StripeApiSettings:
+    """Read how the sessions of thin events are fetched.
+
+    Raises:
+        ConfigurationError: naming each setting that is missing or malformed.
+    """
+    read = _Reader(environ)
+    settings = _read_stripe_api(read, THIN_EVENTS_KEY)
     read.raise_problems()
     return settings
 
@@ -242,6 +263,17 @@ def _read_rules(read: _Reader, tables: OrderTables) -> Rules:
         metadata=_read_metadata_filter(read),
         order_id=tables.order_id,
         order_grace=timedelta(seconds=read.integer("ORDER_GRACE_SECONDS", 120, 0, 86400)),
+    )
+
+
+def _read_stripe_api(read: _Reader, key: str) -> StripeApiSettings:
+    livemode = read.choice("STRIPE_LIVEMODE", "", ("", "true", "false"))
+    if livemode == "":
+        read.problem("STRIPE_LIVEMODE is missing")
+    return StripeApiSettings(
+        livemode=livemode == "true",
+        account=read.text("STRIPE_ACCOUNT"),
+        api_key_secret_arn=read.text(key, required=True) or "",
     )
 
 

@@ -36,7 +36,7 @@ from settlement.domain.order_tables import (
 )
 from settlement.domain.outcomes import Result, Route
 from settlement.domain.payments import Rules
-from settlement.domain.service import Delivery, Parts, handle_stripe_event
+from settlement.domain.service import Delivery, Parts, Sessions, handle_stripe_event
 from tests.support.events import any_paid_event
 
 USER, PASSWORD = "cachao", "a-test-password"
@@ -246,6 +246,7 @@ def deliver(
     rules: Rules | None = None,
     seconds: float = 60,
     received_at: datetime | None = None,
+    sessions: Callable[[], Sessions] | None = None,
 ) -> Result:
     """Hand one plain Stripe event to the service, as either route does."""
     delivery = Delivery(
@@ -257,19 +258,23 @@ def deliver(
         tables = OrderTables()
         ledger = MariaDBLedger(database, tables)
     rules = replace(rules or Rules(), order_id=tables.order_id)
-    parts = Parts(ledger=ledger, rules=rules)
+    parts = Parts(ledger=ledger, rules=rules, sessions=sessions)
     return handle_stripe_event(lambda: event, delivery, lambda: parts)
 
 
 def deliver_batch(
-    events: Sequence[object], database: ShopDatabase, *, seconds: float = 60
+    events: Sequence[object],
+    database: ShopDatabase,
+    *,
+    seconds: float = 60,
+    sessions: Callable[[], Sessions] | None = None,
 ) -> list[Result]:
     """Hand plain Stripe events to the service as one batch of the on-sale queue."""
     delivery = Delivery(
         route=Route.EVENTBRIDGE, received_at=datetime.now(UTC), deadline=Deadline(seconds)
     )
     rules = replace(Rules(), order_id=database.tables.order_id)
-    parts = Parts(ledger=database.ledger, rules=rules)
+    parts = Parts(ledger=database.ledger, rules=rules, sessions=sessions)
     openers = [lambda event=event: event for event in events]
     return list(handle_stripe_events(openers, delivery, lambda: parts))
 

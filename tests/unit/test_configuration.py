@@ -9,9 +9,11 @@ import pytest
 
 from settlement.configuration import (
     RDS_CA_BUNDLE,
+    StripeApiSettings,
     read_configuration,
     read_database_settings,
     read_reconciliation_settings,
+    read_thin_event_settings,
     read_webhook_settings,
     split_secrets,
 )
@@ -210,7 +212,8 @@ def test_reconciliation_has_defaults_for_all_but_the_key_and_the_mode() -> None:
     settings = read_reconciliation_settings(
         {"STRIPE_LIVEMODE": "true", "STRIPE_API_KEY_SECRET_ARN": ARN}
     )
-    assert (settings.livemode, settings.account, settings.limits) == (True, None, Limits())
+    assert settings.limits == Limits()
+    assert settings.stripe == StripeApiSettings(livemode=True, account=None, api_key_secret_arn=ARN)
 
 
 def test_everything_wrong_with_reconciliation_is_named_at_once() -> None:
@@ -222,3 +225,25 @@ def test_everything_wrong_with_reconciliation_is_named_at_once() -> None:
         "RECONCILIATION_OVERLAP_SECONDS must be",
     ):
         assert name in str(error.value)
+
+
+@pytest.mark.parametrize("key", [{}, {"STRIPE_API_KEY_SECRET_ARN": ARN}])
+def test_sessions_are_not_fetched_without_a_key_of_their_own(key: dict[str, str]) -> None:
+    assert read_configuration({**DATABASE, **key}).fetches_sessions is False
+
+
+def test_sessions_are_fetched_with_a_key_of_the_mode_and_for_the_account_that_are_settled() -> None:
+    environ = {
+        "STRIPE_LIVEMODE": "true",
+        "STRIPE_ACCOUNT": "acct_1",
+        "THIN_EVENTS_KEY_SECRET_ARN": ARN,
+    }
+    assert read_configuration({**DATABASE, **environ}).fetches_sessions is True
+    assert read_thin_event_settings(environ) == StripeApiSettings(
+        livemode=True, account="acct_1", api_key_secret_arn=ARN
+    )
+
+
+def test_a_key_for_sessions_whose_mode_is_not_known_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="STRIPE_LIVEMODE is missing"):
+        read_thin_event_settings({"THIN_EVENTS_KEY_SECRET_ARN": ARN})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.events import PAID, THIN, eventbridge_envelope, load
 from tests.support.waiting import SECONDS
 
 LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
@@ -81,6 +83,54 @@ def test_what_settles_loads_nothing_that_calls_stripe(module: str) -> None:
     loaded = set(importing(module)["modules"])
     assert {each for each in loaded if "stripe_account" in each or "stripe_api" in each} == set()
     assert "stripe._stripe_client" not in loaded
+
+
+ON_DELIVERY = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from eventbridge_handler import handler
+
+class Context:
+    aws_request_id = "1"
+    def get_remaining_time_in_millis(self):
+        return 1000
+
+loaded = []
+for event in json.load(sys.stdin):
+    try:
+        handler(event, Context())
+    except Exception as error:
+        reason = type(error).__name__
+    loaded.append([reason, "stripe" in sys.modules])
+print(json.dumps(loaded), file=sys.stderr)
+"""
+
+
+def test_the_eventbridge_function_loads_stripe_for_a_thin_event_and_not_before() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = str(server.getsockname()[1])
+    environ = {
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": closed,
+        "DB_NAME": "any",
+        "DB_USER": "any",
+        "DB_PASSWORD": "any",
+        "STRIPE_LIVEMODE": "false",
+        "THIN_EVENTS_KEY_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:1:secret:any-AbCdEf",
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", ON_DELIVERY, str(LAMBDAS)],
+        input=json.dumps([eventbridge_envelope(load(name)) for name in (PAID, THIN)]),
+        capture_output=True,
+        check=True,
+        text=True,
+        env=environ,
+        timeout=SECONDS,
+    )
+    assert json.loads(answer.stderr.splitlines()[-1]) == [
+        ["LedgerUnavailable", False],
+        ["SecretUnavailable", True],
+    ]
 
 
 @pytest.mark.parametrize("module", HANDLERS)

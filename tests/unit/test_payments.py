@@ -14,11 +14,13 @@ from settlement.domain.payments import (
     Payment,
     PaymentState,
     Rules,
+    Unfetched,
     read_event,
+    read_fetched,
     read_order_id,
     read_payment,
 )
-from settlement.errors import ConfigurationError, RejectedDelivery
+from settlement.errors import ConfigurationError, RejectedDelivery, StripeUnavailable
 from tests.support.events import (
     ASYNC_FAILED,
     ASYNC_SUCCEEDED,
@@ -35,8 +37,15 @@ from tests.support.events import (
 from tests.support.invocations import NOW
 
 
-def read(value: object, **rules: Any) -> Payment | Anomaly | Ignored:
+def read(value: object, **rules: Any) -> Payment | Anomaly | Ignored | Unfetched:
     return read_payment(read_event(value), Rules(**rules))
+
+
+def read_thin(name: str, *, type: str | None = None, **session: Any) -> Any:  # noqa: A002 - Stripe's
+    """What a thin event means that is of the file's type, and whose session is the file's."""
+    snapshot = session_event(name, **session)
+    event = {**load(THIN), "type": f"v1.{type or snapshot['type']}"}
+    return read_fetched(read_event(event), snapshot["data"]["object"], Rules())
 
 
 def any_anomaly(value: object) -> Anomaly:
@@ -248,10 +257,61 @@ def test_a_snapshot_without_a_session_is_ignored(data: object) -> None:
     assert isinstance(read({**load(PAID), "data": data}), Ignored)
 
 
-def test_a_thin_event_is_an_anomaly_known_by_its_own_id() -> None:
-    anomaly = any_anomaly(load(THIN))
+def test_a_thin_event_of_ours_names_the_session_to_fetch() -> None:
+    reading = read(load(THIN))
+    assert isinstance(reading, Unfetched)
+    assert reading.session_id == load(THIN)["related_object"]["id"]
+    assert reading.event.created == NOW + timedelta(milliseconds=330)
+
+
+@pytest.mark.parametrize(
+    "related",
+    [None, [], "cs_test_1", {}, {"id": None}, {"id": "pi_1"}, {"id": "cs_1/../../v1/charges"}],
+    ids=str,
+)
+def test_a_thin_event_without_a_session_is_an_anomaly_known_by_its_own_id(related: object) -> None:
+    anomaly = any_anomaly({**load(THIN), "related_object": related})
     assert (anomaly.kind, anomaly.session_id) == (AnomalyKind.THIN_EVENT, load(THIN)["id"])
-    assert anomaly.event.created == NOW + timedelta(milliseconds=330)
+
+
+@pytest.mark.parametrize("name", [PAID, UNPAID, ASYNC_SUCCEEDED, ASYNC_FAILED, NO_PAYMENT_REQUIRED])
+def test_a_thin_event_means_what_the_snapshot_of_its_session_means(name: str) -> None:
+    snapshot, thin = read(session_event(name)), read_thin(name)
+    assert isinstance(snapshot, Payment)
+    fields = ("order_id", "amount", "currency", "state", "email")
+    assert [getattr(thin, each) for each in fields] == [getattr(snapshot, each) for each in fields]
+    assert thin.event.id == load(THIN)["id"]
+
+
+@pytest.mark.parametrize(
+    "type", ["checkout.session.completed", "checkout.session.async_payment_failed"]
+)
+def test_a_session_that_is_paid_by_now_is_a_payment_whatever_its_event_was(type: str) -> None:  # noqa: A002
+    assert read_thin(PAID, type=type).state is PaymentState.PAID
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [(ASYNC_SUCCEEDED, {"payment_status": "unpaid"}), (PAID, {"status": "open"})],
+)
+def test_a_session_from_before_its_event_is_asked_for_again(
+    name: str, changes: dict[str, str]
+) -> None:
+    with pytest.raises(StripeUnavailable, match="as it was before its event"):
+        read_thin(name, **changes)
+
+
+@pytest.mark.parametrize(
+    "session", [{"metadata": {}}, {"mode": "setup", "payment_status": "no_payment_required"}]
+)
+def test_a_session_that_was_fetched_and_is_not_ours_is_ignored(session: dict[str, Any]) -> None:
+    assert isinstance(read_thin(PAID, **session), Ignored)
+
+
+def test_a_session_that_was_fetched_and_cannot_be_read_is_an_anomaly() -> None:
+    reading = read_thin(PAID, amount_total=None)
+    assert isinstance(reading, Anomaly)
+    assert reading.kind is AnomalyKind.MALFORMED_SESSION
 
 
 def test_a_ping_of_the_event_destination_is_ignored() -> None:

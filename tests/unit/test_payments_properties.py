@@ -17,6 +17,7 @@ from settlement.domain.payments import (
     Ignored,
     Payment,
     Rules,
+    Unfetched,
     read_event,
     read_order_id,
     read_payment,
@@ -67,7 +68,7 @@ def _mutate(event: dict[str, Any], draw: st.DrawFn) -> None:
         return
 
 
-def reading_of(value: object, rules: Rules) -> Payment | Anomaly | Ignored | None:
+def reading_of(value: object, rules: Rules) -> Payment | Anomaly | Ignored | Unfetched | None:
     try:
         event = read_event(deepcopy(value))
     except RejectedDelivery:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from settlement import handle_stripe_event
+from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route, Verdict
 from settlement.domain.payments import Anomaly, Rules
 from settlement.domain.service import Delivery, Parts
@@ -18,14 +19,44 @@ from settlement.errors import (
     OrderNotYetKnown,
     RejectedDelivery,
     SecretUnavailable,
+    StripeUnavailable,
     UnexpectedFailure,
 )
-from tests.support.events import ASYNC_FAILED, OTHER_TYPE, PAID, THIN, UNPAID, load, session_event
+from tests.support.events import (
+    ASYNC_FAILED,
+    OTHER_TYPE,
+    PAID,
+    THIN,
+    UNPAID,
+    Json,
+    load,
+    session_event,
+)
 from tests.support.invocations import NOW, AnsweringLedger, plenty_of_time
 
 SETTLED = Verdict(Outcome.SETTLED)
 UNKNOWN = Verdict(anomaly=AnomalyKind.UNKNOWN_ORDER)
 GRACE = Rules().order_grace
+
+
+class Stripe:
+    """Has one session, none, or is away: a stub of the service's ``Sessions``."""
+
+    def __init__(self, answer: Json | Exception | None) -> None:
+        self._answer = answer
+        self.asked: list[str] = []
+        self.loaded = 0
+
+    def __call__(self) -> Stripe:
+        self.loaded += 1
+        return self
+
+    def session(self, session_id: str, deadline: Deadline) -> Json | None:
+        """See :class:`settlement.domain.service.Sessions`."""
+        self.asked.append(session_id)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
 
 
 def handle(
@@ -34,10 +65,11 @@ def handle(
     *,
     route: Route = Route.EVENTBRIDGE,
     after: timedelta = timedelta(0),
+    sessions: Stripe | None = None,
     **rules: Any,
 ) -> Result:
     delivery = Delivery(route=route, received_at=NOW + after, deadline=plenty_of_time())
-    parts = Parts(ledger=ledger, rules=Rules(**rules))
+    parts = Parts(ledger=ledger, rules=Rules(**rules), sessions=sessions)
     return handle_stripe_event(lambda: value, delivery, lambda: parts)
 
 
@@ -206,3 +238,70 @@ def test_a_defect_is_reported_by_type_and_place_alone() -> None:
     result = handle(load(PAID), AnsweringLedger(KeyError("jenny.rosen@example.com")))
     assert isinstance(result.error, UnexpectedFailure)
     assert "jenny" not in str(result.reason)
+
+
+@pytest.mark.parametrize("route", [Route.EVENTBRIDGE, Route.WEBHOOK])
+def test_a_thin_event_settles_by_the_session_that_it_names(route: Route) -> None:
+    ledger, stripe = AnsweringLedger(SETTLED), Stripe(load(PAID)["data"]["object"])
+    result = handle(load(THIN), ledger, route=route, sessions=stripe)
+    [(payment, _)] = ledger.settled
+    assert (result.outcome, result.order_id) == (Outcome.SETTLED, 42)
+    assert result.event_id == payment.event.id == load(THIN)["id"]
+    assert stripe.asked == [load(THIN)["related_object"]["id"]]
+
+
+def test_nothing_that_asks_stripe_is_loaded_for_a_snapshot() -> None:
+    stripe = Stripe(AssertionError("Stripe was asked"))
+    assert handle(load(PAID), AnsweringLedger(SETTLED), sessions=stripe).error is None
+    assert stripe.loaded == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({"livemode": True}, {"livemode": False}),
+        ({"context": "acct_another"}, {"account": "acct_1"}),
+        ({"type": "v1.checkout.session.expired"}, {}),
+    ],
+    ids=["mode", "account", "type"],
+)
+def test_a_thin_event_that_is_not_ours_is_ignored_and_nothing_is_fetched(
+    changes: Json, rules: Json
+) -> None:
+    stripe = Stripe(AssertionError("Stripe was asked"))
+    ledger = AnsweringLedger(AssertionError("the ledger was asked"))
+    result = handle({**load(THIN), **changes}, ledger, sessions=stripe, **rules)
+    assert (result.outcome, stripe.loaded) == (Outcome.IGNORED, 0)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "why"),
+    [(None, "there is no API key"), (Stripe(None), "Stripe has no such session")],
+    ids=["no key", "404"],
+)
+def test_a_thin_event_whose_session_cannot_be_had_is_an_anomaly_of_that_session(
+    sessions: Stripe | None, why: str
+) -> None:
+    ledger = AnsweringLedger(SETTLED)
+    result = handle(load(THIN), ledger, sessions=sessions)
+    [(anomaly, _)] = ledger.anomalies
+    assert (result.outcome, result.anomaly) == (Outcome.ANOMALY, AnomalyKind.THIN_EVENT)
+    assert anomaly.session_id == load(THIN)["related_object"]["id"]
+    assert why in anomaly.detail
+
+
+@pytest.mark.parametrize("error", [StripeUnavailable, SecretUnavailable, ConfigurationError])
+def test_a_session_that_cannot_be_fetched_now_is_a_retry_that_names_it(
+    error: type[Exception],
+) -> None:
+    ledger = AnsweringLedger(AssertionError("the ledger was asked"))
+    result = handle(load(THIN), ledger, sessions=Stripe(error("why")))
+    assert (result.outcome, result.reason) == (Outcome.RETRY, "why")
+    assert result.session_id == load(THIN)["related_object"]["id"]
+
+
+def test_a_session_that_was_fetched_and_is_not_ours_is_ignored() -> None:
+    session = {**load(PAID)["data"]["object"], "metadata": {}}
+    ledger = AnsweringLedger(AssertionError("the ledger was asked"))
+    result = handle(load(THIN), ledger, sessions=Stripe(session))
+    assert result.outcome is Outcome.IGNORED

@@ -6,14 +6,18 @@ a second HTTP client beside the runtime's (stripe_settlement/bundling/build_asse
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
 import socket
 import time
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
 from itertools import count
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from stripe import (
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from settlement.domain.clock import Deadline
     from settlement.domain.reconciliation import Window
 
+    _Answer = tuple[str, int, Mapping[str, str]]
+
 TIMEOUT_SECONDS: Final = 20.0
 """For a connection and for each read. Stripe's own default is 80 s."""
 
@@ -55,6 +61,8 @@ PAGE_SIZE: Final = 100
 """Stripe's largest."""
 
 _MODES: Final = {"sk_live": True, "rk_live": True, "sk_test": False, "rk_test": False}
+# At INFO the library writes each request, and at DEBUG the answer: the payer's name and addresses.
+logging.getLogger("stripe").setLevel(logging.WARNING)
 _SECRET: Final = re.compile(r"\b(?:[rs]k_(?:live|test)|whsec)_[\w*./+=-]+")
 
 
@@ -102,7 +110,10 @@ def api_key_of(secret: Mapping[str, Any]) -> str:
 
 
 class StripeApi:
-    """What the functions ask of Stripe while they settle: the domain's ``StripeEvents``."""
+    """What the functions ask of Stripe while they settle.
+
+    The domain's ``StripeEvents`` and ``Sessions``.
+    """
 
     def __init__(
         self,
@@ -141,6 +152,21 @@ class StripeApi:
         )
         return Page([event_of(self._owned(each)) for each in answer["data"]], answer["has_more"])
 
+    def session(self, session_id: str, deadline: Deadline) -> Mapping[str, Any] | None:
+        """See :meth:`settlement.domain.service.Sessions.session`."""
+        try:
+            answer = self._ask(
+                lambda stripe: stripe.v1.checkout.sessions.retrieve(
+                    session_id, None, self._options()
+                ),
+                deadline,
+            )
+        except _NoSuchObject:
+            return None
+        if answer.get("id") != session_id:
+            raise StripeUnavailable("Stripe returned another object than the session asked for")
+        return cast("Mapping[str, Any]", answer)
+
     def _options(self) -> Any:
         return {} if self._account is None else {"stripe_account": self._account}
 
@@ -152,6 +178,7 @@ class StripeApi:
         """Return the plain JSON of an answer; try again as long as that may help and time is left.
 
         Raises:
+            _NoSuchObject: Stripe says so.
             StripeUnavailable: no answer in time, or a refusal.
             ConfigurationError: the key is of the other mode.
             SecretUnavailable: the key could not be read.
@@ -170,11 +197,17 @@ class StripeApi:
                     raise StripeUnavailable(describe(error)) from None
                 api_key, refused = renewed, True
             except StripeError as error:
+                if is_missing(error):
+                    raise _NoSuchObject(describe(error)) from None
                 pause = _pause(error, attempt)
                 if pause is None or deadline.remaining() - pause < MIN_USEFUL_SECONDS:
                     raise StripeUnavailable(describe(error)) from None
                 self._sleep(pause)
         raise AssertionError("unreachable")
+
+
+class _NoSuchObject(StripeUnavailable):
+    """Stripe has no object of the id that was asked for."""
 
 
 def _pause(error: StripeError, attempt: int) -> float | None:
@@ -238,11 +271,36 @@ class _Urllib(UrllibClient):
             seconds = min(seconds, max(self._deadline.remaining(), MIN_USEFUL_SECONDS))
         socket.setdefaulttimeout(seconds)  # urllib's own is to wait for ever
         try:
-            return super().request(method, url, headers, post_data)
+            send = partial(super().request, method, url, headers, post_data)
+            return send() if self._deadline is None else _within(seconds, send)
         except (APIConnectionError, HTTPException, OSError) as error:
             # In the library's own words the reason would be missing, and that it may pass.
             cause = type(error.__cause__ or error).__name__
             raise APIConnectionError(cause, should_retry=True) from error  # type: ignore[no-untyped-call]
+
+
+def _within(seconds: float, send: Callable[[], _Answer]) -> _Answer:
+    """Return the answer, or raise a ``TimeoutError`` after so many seconds.
+
+    A socket's timeout is that of each wait. A connection, a handshake and an answer that comes by
+    the byte are many, and looking up a name has none.
+    """
+    answers: SimpleQueue[_Answer | Exception] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(send())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            answers.put(error)
+
+    Thread(target=run, name="stripe-request", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _name(*, livemode: bool) -> str:

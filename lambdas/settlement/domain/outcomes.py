@@ -62,7 +62,7 @@ class AnomalyKind(StrEnum):
     CANNOT_BE_SETTLED = "cannot_be_settled"
     """The order's rows, or a rule of the shop's database, are in the way of every delivery."""
     THIN_EVENT = "thin_event"
-    """The event destination sends thin events, which carry no session."""
+    """A thin event, whose session cannot be had; the detail says why."""
 
 
 @dataclass(frozen=True, slots=True)

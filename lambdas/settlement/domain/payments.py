@@ -7,13 +7,13 @@ are stable across versions are read ("The Checkout Session object", Stripe API r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from settlement.domain.outcomes import AnomalyKind
-from settlement.errors import ConfigurationError, RejectedDelivery
+from settlement.errors import ConfigurationError, RejectedDelivery, StripeUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,7 @@ ASYNC_PAYMENT_FAILED = "checkout.session.async_payment_failed"
 DESTINATION_PING = "v2.core.event_destination.ping"
 HANDLED_TYPES = frozenset({CHECKOUT_COMPLETED, ASYNC_PAYMENT_SUCCEEDED, ASYNC_PAYMENT_FAILED})
 HANDLED_THIN_TYPES = frozenset(f"v1.{name}" for name in HANDLED_TYPES)
+"""What Stripe calls the same events where they are thin ("Thin events", Stripe documentation)."""
 
 MAX_BIGINT = 2**63 - 1
 MAX_EMAIL_LENGTH = 254
@@ -33,6 +34,8 @@ MAX_EMAIL_LENGTH = 254
 _INTEGER_ORDER_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _STRING_ORDER_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _STRIPE_ID = re.compile(r"[\x21-\x7e]{1,255}")
+_SESSION_ID = re.compile(r"cs_[A-Za-z0-9_]{1,252}", re.ASCII)
+"""What is asked of Stripe is made of it, so it holds nothing that means something in a path."""
 _ALLOWED_ORDER_IDS = {
     "integer": f"a decimal number from 1 to {MAX_BIGINT}",
     "string": "1 to 64 printable ASCII characters",
@@ -82,8 +85,11 @@ class StripeEvent:
     context: object
     """Set on events of an organisation's destination: the account, or a path that ends with it."""
     thin: bool
+    related_session: str | None
+    """Id of the session that a thin event is about; ``None`` if it names none, and for others."""
     session: Mapping[str, Any] = field(repr=False)
-    """``data.object`` as it came, with the payer's name and addresses; empty for a thin event."""
+    """``data.object`` as it came, with the payer's name and addresses; of a thin event what was
+    fetched, and empty before."""
 
     @property
     def owner(self) -> object:
@@ -141,6 +147,23 @@ class Anomaly:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfetched:
+    """A thin event of ours: what it means stands in its session, which has to be fetched."""
+
+    event: StripeEvent
+    session_id: str
+
+    def anomaly(self, detail: str) -> Anomaly:
+        """Return the anomaly that it is where its session cannot be had."""
+        return Anomaly(
+            event=self.event,
+            kind=AnomalyKind.THIN_EVENT,
+            detail=detail,
+            session_id=self.session_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A delivery that does not concern us."""
 
@@ -172,25 +195,45 @@ def read_event(value: object) -> StripeEvent:
         account=value.get("account"),
         context=value.get("context"),
         thin=kind == "v2.core.event",
+        related_session=_related_session(value) if kind == "v2.core.event" else None,
         session=session if isinstance(session, dict) else {},
     )
 
 
-def read_payment(event: StripeEvent, rules: Rules) -> Payment | Anomaly | Ignored:
-    """Say what an event means for our orders. Total: every event is one of the three.
+def read_payment(event: StripeEvent, rules: Rules) -> Payment | Anomaly | Ignored | Unfetched:
+    """Say what an event means for our orders. Total: every event is one of the four.
 
     Raises:
         ConfigurationError: whose event it is cannot be told without a setting.
     """
     if reason := _why_not_ours(event, rules):
         return Ignored(reason)
-    if event.thin:
-        return Anomaly(
-            event=event,
-            kind=AnomalyKind.THIN_EVENT,
-            session_id=event.id,
-            detail="the event destination must send snapshot payloads: a thin event has no session",
-        )
+    if not event.thin:
+        return _read_ours(event, rules)
+    if event.related_session is not None:
+        return Unfetched(event, event.related_session)
+    return Unfetched(event, event.id).anomaly("the thin event names no checkout session")
+
+
+def read_fetched(
+    event: StripeEvent, session: Mapping[str, Any], rules: Rules
+) -> Payment | Anomaly | Ignored:
+    """Say what a thin event of ours means, by its session as it is now.
+
+    The session may have moved on since the event, and then it counts: the money does.
+
+    Raises:
+        StripeUnavailable: the session is from before what the event reports, so it is asked for
+            again; to act on it would be to forget the payment.
+    """
+    succeeded = event.type == f"v1.{ASYNC_PAYMENT_SUCCEEDED}"
+    unpaid = session.get("payment_status") == "unpaid"
+    if session.get("status") == "open" or (succeeded and unpaid):
+        raise StripeUnavailable("Stripe returned the session as it was before its event")
+    return _read_ours(replace(event, session=session), rules)
+
+
+def _read_ours(event: StripeEvent, rules: Rules) -> Payment | Anomaly | Ignored:
     found = event.session.get("metadata")
     metadata: Mapping[str, object] = found if isinstance(found, dict) else {}
     if rules.metadata is not None and metadata.get(rules.metadata[0]) != rules.metadata[1]:
@@ -293,6 +336,12 @@ def _read_session(event: StripeEvent, raw_order_id: object, rules: Rules) -> Pay
     )
 
 
+def _related_session(value: Mapping[str, Any]) -> str | None:
+    related = value.get("related_object")
+    found = related.get("id") if isinstance(related, dict) else None
+    return found if isinstance(found, str) and _SESSION_ID.fullmatch(found) else None
+
+
 def _payment_intent(value: object) -> str | None:
     """Its id; a session that was fetched with ``expand`` holds the whole object."""
     return _stripe_id(value.get("id") if isinstance(value, dict) else value)
@@ -308,9 +357,11 @@ def _email(session: Mapping[str, Any]) -> str | None:
 
 
 def _state(event: StripeEvent) -> PaymentState | None:
-    if event.type == ASYNC_PAYMENT_FAILED:
+    status = event.session.get("payment_status")
+    failed = event.type.removeprefix("v1.") == ASYNC_PAYMENT_FAILED
+    if failed and not (event.thin and status == "paid"):
         return PaymentState.FAILED
-    match event.session.get("payment_status"):
+    match status:
         case "paid" | "no_payment_required":
             return PaymentState.PAID
         case "unpaid":

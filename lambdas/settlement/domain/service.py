@@ -11,7 +11,9 @@ from settlement.domain.payments import (
     Ignored,
     Payment,
     Rules,
+    Unfetched,
     read_event,
+    read_fetched,
     read_payment,
 )
 from settlement.errors import (
@@ -22,8 +24,9 @@ from settlement.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from typing import Any
 
     from settlement.domain.clock import Deadline
     from settlement.domain.order_tables import OrderId
@@ -69,6 +72,17 @@ class Ledger(Protocol):
         """Keep a payment that does not settle its order, for a person to decide."""
 
 
+class Sessions(Protocol):
+    """Where the sessions are that thin events name."""
+
+    def session(self, session_id: str, deadline: Deadline) -> Mapping[str, Any] | None:
+        """Return a Checkout Session as it is now; ``None`` if Stripe has none of that id.
+
+        Raises:
+            StripeUnavailable: it was not to be had before the deadline.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What an event is settled with."""
@@ -77,6 +91,9 @@ class Parts:
     """Where the outcome is committed."""
     rules: Rules
     """Which events are ours."""
+    sessions: Callable[[], Sessions] | None = None
+    """Called for a thin event, and not before: it loads what asks Stripe. ``None``: there is no key
+    to ask with, and a thin event is an anomaly."""
 
 
 def handle_stripe_event(
@@ -85,7 +102,7 @@ def handle_stripe_event(
     """Settle what a Stripe event reports, exactly once. No outcome depends on the route.
 
     Args:
-        open_event: Gives the plain Event object (snapshot payload), its authenticity established,
+        open_event: Gives the plain Event object, snapshot or thin, its authenticity established,
             or raises :class:`~settlement.errors.SettlementError`.
         delivery: How and when it came.
         parts: Gives the ledger and the rules, or raises ``SettlementError``.
@@ -102,6 +119,9 @@ def handle_stripe_event(
         )
         settling = parts()
         reading = read_payment(event, settling.rules)
+        if isinstance(reading, Unfetched):
+            result = replace(result, session_id=reading.session_id)
+            reading = _fetch(reading, delivery, settling)
         if isinstance(reading, Ignored):
             return replace(result, reason=reading.reason)
         result = replace(result, order_id=reading.order_id, session_id=reading.session_id)
@@ -117,6 +137,19 @@ def handle_stripe_event(
         return replace(result, outcome=Outcome.ANOMALY, anomaly=reading.kind, reason=reading.detail)
     except Exception as error:  # noqa: BLE001 - a defect must not lose a payment, nor its ids
         return _not_acknowledged(result, error)
+
+
+def _fetch(reading: Unfetched, delivery: Delivery, settling: Parts) -> Payment | Anomaly | Ignored:
+    """Return what a thin event means, by the session that it names."""
+    if settling.sessions is None:
+        return reading.anomaly(
+            "a thin event has no session, and there is no API key to fetch it with: the event "
+            "destination must send snapshot payloads, or thin events need a key"
+        )
+    session = settling.sessions().session(reading.session_id, delivery.deadline)
+    if session is None:
+        return reading.anomaly("Stripe has no such session in the API key's account and mode")
+    return read_fetched(reading.event, session, settling.rules)
 
 
 def _anomaly(verdict: Verdict, payment: Payment, delivery: Delivery, rules: Rules) -> Anomaly:

@@ -21,7 +21,7 @@ BEGIN NOT ATOMIC
     WHEN v_resolved_at IS NOT NULL THEN 'already_resolved'
     WHEN %(resolution)s = 'settled' AND NOT EXISTS (
            SELECT 1 FROM settlements
-            WHERE order_id = v_order
+            WHERE order_id = COALESCE(v_order, order_id)  -- a thin event's anomaly names no order
               AND (session_id = v_session OR payment_intent_id = v_intent)) THEN 'not_settled'
     ELSE 'resolved'
   END;
