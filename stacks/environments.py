@@ -69,6 +69,11 @@ class Environment:
     """Existing secret with a Stripe `api_key`, which connects Stripe: the stack creates there what
     is not named here. None: `event_source_name` and Stripe's secret name what was made by hand."""
 
+    thin_events_key_secret_arn: str | None = None
+    """Existing secret with a Stripe `api_key` that may read Checkout Sessions: thin events are
+    settled with it, and without it they are anomalies. May be that of `stripe_api_key_secret_arn`;
+    better a restricted key that may do nothing else."""
+
     event_source_name: str | None = None
     """Stripe's partner event source. None: the stack's own with a key, and else the default bus,
     which a forwarder of ours feeds."""
@@ -123,7 +128,12 @@ class Environment:
     """What happens to messages, logs and the secrets it stores when the stack goes."""
 
     def __post_init__(self) -> None:
-        for field in ("database_secret_arn", "stripe_secret_arn", "stripe_api_key_secret_arn"):
+        for field in (
+            "database_secret_arn",
+            "stripe_secret_arn",
+            "stripe_api_key_secret_arn",
+            "thin_events_key_secret_arn",
+        ):
             value = getattr(self, field)
             require_match(
                 f"{field} of the environment {self.name!r}",

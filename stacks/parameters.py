@@ -67,6 +67,11 @@ class DeploymentParameters:
         arn = self._environment.stripe_api_key_secret_arn
         return None if arn is None else self._existing_secret("StripeApiKeySecretArn", arn)
 
+    def thin_events_key_secret(self) -> secretsmanager.ISecret | None:
+        """Return the secret with the key that thin events are settled with; None without one."""
+        arn = self._environment.thin_events_key_secret_arn
+        return None if arn is None else self._existing_secret("ThinEventsKeySecretArn", arn)
+
     def stripe_secret(self) -> secretsmanager.ISecret | None:
         """Return the secret with the endpoint's signing secret; None if the stack creates both."""
         if (arn := self._environment.stripe_secret_arn) is not None:

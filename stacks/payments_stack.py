@@ -71,6 +71,7 @@ class PaymentsStack(Stack):
             database=parameters.database(),
             stripe_secret=parameters.stripe_secret(),
             stripe_api_key_secret=parameters.stripe_api_key_secret(),
+            thin_events_key_secret=parameters.thin_events_key_secret(),
             event_source_name=event_source_name,
             vpc=vpc,
             security_groups=security_groups or None,

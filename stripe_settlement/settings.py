@@ -209,7 +209,8 @@ class EventSettings(Checked):
     """What the console shows beside the rule."""
 
     detail_types: tuple[str, ...] = STRIPE_DETAIL_TYPES
-    """Stripe's event types to deliver. A subset only if another consumer settles the rest."""
+    """Stripe's event types to deliver; their thin forms, which begin with `v1.`, come with them. A
+    subset only if another consumer settles the rest."""
 
     retry_attempts: int = 3
     """Times EventBridge tries again to deliver an event to the function. Few: the reasons are a

@@ -70,6 +70,7 @@ class StripeSettlement(Construct):
         database: DatabaseConnection,
         stripe_secret: secretsmanager.ISecret | None = None,
         stripe_api_key_secret: secretsmanager.ISecret | None = None,
+        thin_events_key_secret: secretsmanager.ISecret | None = None,
         event_source_name: str | None = None,
         event_bus: events.IEventBus | None = None,
         rest_api: apigateway.IRestApi | None = None,
@@ -97,12 +98,17 @@ class StripeSettlement(Construct):
                 Stripe's. With it the stack creates and owns at Stripe what is not named here:
                 without `event_source_name` and `event_bus` the event destination, without
                 `stripe_secret` the webhook endpoint.
+            thin_events_key_secret: JSON secret whose `api_key` may read Checkout Sessions. With it
+                the functions that settle fetch the session that a thin event names; without it a
+                thin event is an anomaly. A restricted key with no other permission is best, since
+                the webhook's function may read it; `stripe_api_key_secret` works too.
             event_source_name: Stripe's partner event source, `aws.partner/stripe.com/ed_…`: creates
                 the bus of that name, which associates the source.
             event_bus: a bus that exists already, instead of `event_source_name`.
             rest_api: an API to add the webhook to, instead of creating one.
             vpc: the database's network; by default the functions run outside any VPC. Its subnets
-                need a way to Secrets Manager: a NAT or an interface endpoint.
+                need a way to Secrets Manager: a NAT or an interface endpoint; for thin events and
+                reconciliation a NAT, since Stripe is on the internet.
             vpc_subnets: where in the VPC; by default its private subnets.
             security_groups: of the functions; by default one is created for all of them.
             alarm_topic: a topic with subscribers of its own, instead of creating one. CloudWatch is
@@ -173,6 +179,7 @@ class StripeSettlement(Construct):
             database=database,
             queue_key=queue_key,
             network=self.network,
+            thin_events_key_secret=thin_events_key_secret,
         )
         self.event_function: Final = create.event_function()
         """Settles what EventBridge delivers."""

@@ -44,9 +44,10 @@ class SettlementFunctions:
     database: DatabaseConnection
     queue_key: kms.IKey | None
     network: Network | None
+    thin_events_key_secret: secretsmanager.ISecret | None
 
     def event_function(self) -> SettlementFunction:
-        """Create the EventBridge route's function, without Stripe's secret: it needs none."""
+        """Create the EventBridge route's function, without a signing secret: it needs none."""
         return self._settlement_function(
             EVENT_FUNCTION,
             handler="eventbridge_handler.handler",
@@ -132,7 +133,7 @@ class SettlementFunctions:
         environment: Mapping[str, str] | None = None,
     ) -> SettlementFunction:
         settings = self.settings.functions
-        return SettlementFunction(
+        function = SettlementFunction(
             self.scope,
             construct_id,
             handler=handler,
@@ -141,11 +142,26 @@ class SettlementFunctions:
             description=description,
             settings=replace(settings, timeout=timeout) if timeout else settings,
             queue_settings=self.settings.queues,
-            environment={**self._common_environment(), **(environment or {})},
+            environment={
+                **self._common_environment(),
+                **self._thin_events_environment(),
+                **(environment or {}),
+            },
             name_prefix=self.settings.resource_prefix,
             queue_key=self.queue_key,
             network=self.network,
         )
+        if self.thin_events_key_secret is not None:
+            function.allow_reading(self.thin_events_key_secret, noun="ThinEventsKey")
+        return function
+
+    def _thin_events_environment(self) -> dict[str, str]:
+        if self.thin_events_key_secret is None:
+            return {}
+        environment = {"THIN_EVENTS_KEY_SECRET_ARN": self.thin_events_key_secret.secret_arn}
+        if (base := self.settings.stripe_resources.api_base) is not None:
+            environment["STRIPE_API_BASE"] = base
+        return environment
 
     def _common_environment(self) -> dict[str, str]:
         environment = {

@@ -100,7 +100,11 @@ class EventRoute(Construct):
             event_bus=None if self.uses_default_bus else self.event_bus,
             event_pattern=events.EventPattern(
                 source=_sources(event_source_name),
-                detail_type=list(settings.detail_types),
+                # Thin ones too, whether or not they can be settled: what no rule takes is lost.
+                detail_type=[
+                    *settings.detail_types,
+                    *(f"v1.{name}" for name in settings.detail_types),
+                ],
                 detail={"livemode": [livemode]},
             ),
             targets=[

@@ -53,6 +53,7 @@ def test_every_field_can_be_written_in_json() -> None:
         "database_secret_arn": secret_arn("Database"),
         "stripe_secret_arn": AT_DEPLOYMENT,
         "stripe_api_key_secret_arn": AT_DEPLOYMENT,
+        "thin_events_key_secret_arn": secret_arn("ThinEventsKey"),
         "stripe_roll": 1,
         "stripe_api_base": "http://127.0.0.1:12111",
         "secrets_key_arn": "arn:aws:kms:eu-west-1:111122223333:key/1",
@@ -206,6 +207,15 @@ def test_with_a_stripe_key_prod_needs_nothing_that_stripe_has_made() -> None:
     }
     assert only(template, "Custom::StripeEventDestination")["Livemode"] is True
     assert only(template, "Custom::StripeWebhookEndpoint")["Roll"] == 2
+
+
+def test_a_key_for_thin_events_is_given_at_deployment_by_its_arn() -> None:
+    template = template_of(payments_stack("prod", thin_events_key_secret_arn=AT_DEPLOYMENT))
+
+    assert "Default" not in template["Parameters"]["ThinEventsKeySecretArn"]
+    for function in ("StripeEventBridgeHandler", "StripePaymentFunction"):
+        variables = find(template, "AWS::Lambda::Function", function)["Environment"]["Variables"]
+        assert variables["THIN_EVENTS_KEY_SECRET_ARN"] == {"Ref": "ThinEventsKeySecretArn"}
 
 
 def test_prod_creates_the_bus_of_the_source_it_is_given() -> None:

@@ -118,13 +118,16 @@ def test_the_rule_can_be_paused(stack: Stack) -> None:
     assert rule_of(stack)["State"] == "DISABLED"
 
 
-def test_the_rule_takes_the_three_types_that_change_an_order(stack: Stack) -> None:
+def test_the_rule_takes_the_three_types_that_change_an_order_thin_or_not(stack: Stack) -> None:
     route(stack)
 
     assert rule_of(stack)["EventPattern"]["detail-type"] == [
         "checkout.session.completed",
         "checkout.session.async_payment_succeeded",
         "checkout.session.async_payment_failed",
+        "v1.checkout.session.completed",
+        "v1.checkout.session.async_payment_succeeded",
+        "v1.checkout.session.async_payment_failed",
     ]
 
 

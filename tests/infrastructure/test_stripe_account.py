@@ -31,6 +31,7 @@ from tests.infrastructure.synthesis import (
 
 DESTINATION = "Custom::StripeEventDestination"
 ENDPOINT = "Custom::StripeWebhookEndpoint"
+SETTLING = ("StripeEventBridgeHandler", "StripePaymentFunction")
 
 
 def with_a_key(stack: Stack, **arguments: Any) -> TemplateJson:
@@ -40,6 +41,22 @@ def with_a_key(stack: Stack, **arguments: Any) -> TemplateJson:
 
 def settings(**changes: Any) -> SettlementSettings:
     return SettlementSettings(stripe_resources=StripeAccountSettings(**changes))
+
+
+def readers(template: TemplateJson, secret: str) -> set[str]:
+    """The policies that name the secret."""
+    return {
+        logical_id
+        for logical_id, policy in resources(template, "AWS::IAM::Policy").items()
+        if secret_arn(secret) in json.dumps(policy)
+    }
+
+
+def variables(template: TemplateJson, function: str) -> dict[str, Any]:
+    found: dict[str, Any] = find(template, "AWS::Lambda::Function", function)["Environment"][
+        "Variables"
+    ]
+    return found
 
 
 def what_must_be_there_before(template: TemplateJson, logical_id: str) -> set[str]:
@@ -152,16 +169,41 @@ def test_signing_secret_is_random_at_first(stack: Stack) -> None:
 def test_only_what_calls_stripe_may_read_the_key(stack: Stack) -> None:
     template = with_a_key(stack)
 
-    readers = {
-        logical_id
-        for logical_id, policy in resources(template, "AWS::IAM::Policy").items()
-        if secret_arn("StripeApiKey") in json.dumps(policy)
-    }
-    assert readers == {
+    assert readers(template, "StripeApiKey") == {
         find_id(template, "AWS::IAM::Policy", "EventDestination"),
         find_id(template, "AWS::IAM::Policy", "WebhookEndpoint"),
         find_id(template, "AWS::IAM::Policy", "Reconciliation"),
     }
+
+
+def test_what_settles_may_read_the_key_for_thin_events_and_no_other(stack: Stack) -> None:
+    template = with_a_key(stack, thin_events_key_secret=any_secret(stack, "ThinEventsKey"))
+
+    settling = {find_id(template, "AWS::IAM::Policy", name) for name in SETTLING}
+    assert readers(template, "ThinEventsKey") == settling
+    assert readers(template, "StripeApiKey") & settling == set()
+    for name in SETTLING:
+        key = variables(template, name)["THIN_EVENTS_KEY_SECRET_ARN"]
+        assert key == secret_arn("ThinEventsKey")
+
+
+def test_without_a_key_for_thin_events_nothing_that_settles_knows_of_one(stack: Stack) -> None:
+    template = with_a_key(stack)
+
+    keys = {"THIN_EVENTS_KEY_SECRET_ARN", "STRIPE_API_KEY_SECRET_ARN", "STRIPE_API_BASE"}
+    assert [variables(template, name).keys() & keys for name in SETTLING] == [set(), set()]
+
+
+def test_sessions_are_fetched_where_everything_else_at_stripe_is(stack: Stack) -> None:
+    address = "http://127.0.0.1:12111"
+    template = with_a_key(
+        stack,
+        thin_events_key_secret=any_secret(stack, "ThinEventsKey"),
+        settings=settings(api_base=address),
+    )
+
+    addresses = {variables(template, name)["STRIPE_API_BASE"] for name in SETTLING}
+    assert addresses == {address}
 
 
 def test_each_function_may_do_what_its_side_needs_and_no_more(stack: Stack) -> None:
