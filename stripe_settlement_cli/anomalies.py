@@ -93,9 +93,9 @@ def _retry(context: Context, id_: int) -> int:
     function = next((each for each in configurations if each["Handler"] == _EVENT_HANDLER), None)
     if function is None:
         raise _RefusedError("The EventBridge route's function is not there, or you may not look.")
-    event_id = anomaly["event_id"]
     with open_stripe(*_key(context, configurations)) as client:
-        event = client.v1.events.retrieve(event_id).to_dict()
+        event = _event(client, anomaly)
+    event_id = event["id"]
     variables = function.get("Environment", {}).get("Variables", {})
     source = variables.get("STRIPE_EVENT_SOURCE") or "aws.partner/stripe.com/retried"
     envelope = {"source": source, "detail-type": event["type"], "detail": event}
@@ -108,11 +108,23 @@ def _retry(context: Context, id_: int) -> int:
     said = response.outcome or str(response.reason)
     code = ExitCode.DONE if settled and _find_open(context, id_) is None else ExitCode.REMAINS
     still = "" if code is ExitCode.DONE else f" Anomaly {id_} is still open."
+    if settled and still:
+        still += f" Close it: stripe-settlement anomalies resolve {id_} --as settled."
     say(context.out, f"{printable(event_id)}: {printable(said).replace('_', ' ')}.{still}", "bold")
     context.print_document(
         "anomalies", code, id=id_, event_id=event_id, outcome=response.outcome, reason=said
     )
     return code
+
+
+def _event(client: Any, anomaly: dict[str, Any]) -> dict[str, Any]:
+    """Return the anomaly's event; of a thin one its snapshot, which holds the session."""
+    event_id = anomaly["event_id"]
+    if anomaly["kind"] == "thin_event":
+        thin: dict[str, Any] = client.v2.core.events.retrieve(event_id).to_dict()
+        if (event_id := thin.get("snapshot_event")) is None:
+            return thin
+    return dict(client.v1.events.retrieve(event_id).to_dict())
 
 
 def _resolve(context: Context, id_: int, resolution: str, note: str | None) -> int:

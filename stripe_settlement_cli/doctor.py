@@ -21,11 +21,13 @@ from stripe_settlement_cli.operations import OperationsError, has_operations, in
 from stripe_settlement_cli.queue_consumer import QueueConsumer
 from stripe_settlement_cli.report import console, counted, say
 from stripe_settlement_cli.stripe_side import (
+    THIN,
     Expected,
     StripeSide,
     find_api_key,
     find_signing_secret,
     probe,
+    settles_thin_events,
 )
 
 
@@ -85,7 +87,12 @@ class Look:
             Expected(
                 livemode=mode,
                 event_source=self.rule_place["EventBusName"],
-                event_types=tuple(self.rule.properties["EventPattern"].get("detail-type", ())),
+                event_types=tuple(
+                    name
+                    for name in self.rule.properties["EventPattern"].get("detail-type", ())
+                    if not name.startswith(THIN)
+                ),
+                thin_events=settles_thin_events(self.configurations),
                 endpoint=self.api_address if self.function("webhook_handler") else None,
             ),
         )

@@ -27,6 +27,11 @@ _SECRET_ARN: Final = "STRIPE_API_KEY_SECRET_ARN"  # noqa: S105 - a variable's na
 _SIGNING_SECRET_ARN: Final = "STRIPE_SECRET_ARN"  # noqa: S105 - a variable's name
 """In the environment of the functions that have one."""
 
+_THIN_EVENTS_KEY: Final = "THIN_EVENTS_KEY_SECRET_ARN"
+
+THIN: Final = "v1."
+"""Begins a type's name in thin events."""
+
 _LIVE_KEYS: Final = {"sk_live": True, "rk_live": True, "sk_test": False, "rk_test": False}
 
 _NEEDS: Final = "STRIPE_API_KEY with a restricted key that may read webhook endpoints"
@@ -48,7 +53,9 @@ class Expected:
     event_source: str
     """The partner event source's name, which is the bus's."""
     event_types: tuple[str, ...]
-    """Those the rule takes."""
+    """Those the rule takes, by their names in snapshots."""
+    thin_events: bool = False
+    """Whether the functions settle thin events too."""
     endpoint: str | None
     """How the address of the webhook's API begins; None without a webhook."""
 
@@ -130,6 +137,11 @@ def find_signing_secret(
     return None
 
 
+def settles_thin_events(configurations: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the functions have a key to fetch the sessions of thin events with."""
+    return any(_THIN_EVENTS_KEY in each for each in map(_variables, configurations))
+
+
 def _variables(configuration: Mapping[str, Any]) -> dict[str, str]:
     return dict(configuration.get("Environment", {}).get("Variables", {}))
 
@@ -208,12 +220,14 @@ class StripeSide:
                 f"{_MISSED}",
             )
         broken = _disabled("destination", found.id, found.status)
-        if broken is None and found.event_payload != "snapshot":
+        thin = found.event_payload != "snapshot"
+        if broken is None and thin and not self._expected.thin_events:
             broken = Finding(
                 State.BROKEN,
                 f"Stripe: destination {found.id} sends {printable(found.event_payload)} events, "
                 "which carry no session",
-                f"{_WORKBENCH}, make one with the payload style snapshot. {_MISSED}",
+                f"{_WORKBENCH}, make one with the payload style snapshot, or deploy with "
+                f"thin_events_key_secret. {_MISSED}",
             )
         status = found.amazon_eventbridge.aws_event_source_status
         if broken is None and status != "active":
@@ -223,7 +237,8 @@ class StripeSide:
                 "npx cdk deploy --revert-drift makes its bus again. An event source that was "
                 "deleted needs a new destination.",
             )
-        return broken or _types("destination", found.id, found.enabled_events, self._expected)
+        wanted = [f"{THIN}{name}" if thin else name for name in self._expected.event_types]
+        return broken or _types("destination", found.id, found.enabled_events, wanted)
 
     def _endpoint(self, client: Any) -> Finding:
         address = self._expected.endpoint or ""
@@ -243,7 +258,8 @@ class StripeSide:
             )
         found = registered[0]
         broken = _disabled("endpoint", found.id, found.status)
-        return broken or _types("endpoint", found.id, found.enabled_events, self._expected)
+        wanted = self._expected.event_types
+        return broken or _types("endpoint", found.id, found.enabled_events, wanted)
 
 
 def _disabled(what: str, id_: str, status: str) -> Finding | None:
@@ -253,9 +269,9 @@ def _disabled(what: str, id_: str, status: str) -> Finding | None:
     return Finding(State.BROKEN, text, f"{_WORKBENCH}, enable it. {_MISSED}")
 
 
-def _types(what: str, id_: str, enabled: Sequence[str], expected: Expected) -> Finding:
-    missing = [] if "*" in enabled else sorted(set(expected.event_types) - set(enabled))
-    total = len(expected.event_types)
+def _types(what: str, id_: str, enabled: Sequence[str], wanted: Sequence[str]) -> Finding:
+    missing = [] if "*" in enabled else sorted(set(wanted) - set(enabled))
+    total = len(wanted)
     text = f"Stripe: {what} {id_} enabled, {total - len(missing)} of {total} types"
     if not missing:
         return Finding(State.WELL, text)

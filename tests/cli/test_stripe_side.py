@@ -20,6 +20,7 @@ from stripe_settlement_cli.stripe_side import (
     find_api_key,
     find_signing_secret,
     probe,
+    settles_thin_events,
 )
 from tests.support.stripe_server import partner_events, stripe_server
 
@@ -151,7 +152,34 @@ def test_a_destination_of_thin_events_is_a_broken_line(
 
     assert "sends thin events" in found.text
     assert "snapshot" in found.hint
+    assert "thin_events_key_secret" in found.hint
     assert at_stripe.states() == (State.BROKEN, State.WELL)
+
+
+def test_a_destination_of_thin_events_is_well_where_they_are_settled(
+    at_stripe: AtStripe, stripe_server: StripeServer
+) -> None:
+    destination = stripe_server.account.test.destinations[at_stripe.destination.id]
+    destination |= {
+        "event_payload": "thin",
+        "enabled_events": [f"v1.{name}" for name in TYPES],
+    }
+    assert at_stripe.states(thin_events=True) == (State.WELL, State.WELL)
+
+    destination["enabled_events"] = [f"v1.{TYPES[0]}"]
+    found = at_stripe.side(thin_events=True).destination()
+    assert f"1 of 2 types: v1.{TYPES[1]} missing" in found.text
+
+
+@pytest.mark.parametrize(
+    ("variables", "settles"),
+    [({"THIN_EVENTS_KEY_SECRET_ARN": "arn"}, True), ({"STRIPE_API_KEY_SECRET_ARN": "arn"}, False)],
+)
+def test_thin_events_are_settled_where_a_function_has_a_key_for_them(
+    variables: dict[str, str], settles: bool
+) -> None:
+    configurations = [{}, {"Environment": {"Variables": variables}}]
+    assert settles_thin_events(configurations) is settles
 
 
 @pytest.mark.parametrize(

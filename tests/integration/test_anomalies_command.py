@@ -191,6 +191,30 @@ def test_a_retry_settles_an_order_that_was_put_right_and_closes_the_anomaly(
     assert operator.kept()[0] == "settled"
 
 
+def test_a_thin_event_is_retried_by_its_snapshot_and_closed_once_it_is_settled(
+    operator: Operator,
+) -> None:
+    order = operator.cachao.add_order()
+    snapshot = operator.stripe.create_paid_checkout(
+        amount=order.amount,
+        currency=order.currency,
+        metadata={"order_id": str(order.id)},
+        deliver=False,
+    )
+    thin = next(iter(operator.stripe.account.test.thin_events.values()))
+    deliver(thin, operator.database)
+    settle = ("resolve", operator.anomaly(), "--as", "settled")
+    assert operator.type(*settle)[0] == 1
+
+    code, out = operator.type("retry", operator.anomaly())
+
+    assert (code, operator.cachao.status(order)) == (1, "paid")
+    assert f"{snapshot['id']}: settled." in out
+    assert f"anomalies resolve {operator.anomaly()} --as settled" in out
+    assert operator.type(*settle)[0] == 0
+    assert operator.kept()[0] == "settled"
+
+
 def test_refunded_is_believed_only_if_stripe_says_so(operator: Operator) -> None:
     order = operator.cachao.add_order()
     operator.pay(order)
