@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from local.fake_stripe.account import Json
 from local.fake_stripe.partner_events import EventBridge
 from local.fake_stripe.server import StripeServer
 from local.operator import Operator
-from local.servers.cdk import CdkCli, Report
+from local.servers.cdk import REPOSITORY, CdkCli, Report
 from local.servers.emulated_aws import ACCOUNT, REGION, EmulatedAWS, Timing, client_variables
 from local.servers.shop_database import ShopDatabase, ThrowawayDatabase
 from local.shop import Shop
@@ -154,6 +154,21 @@ class LocalCloud:
     def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
         """`cdk deploy` once more; parameters that are left out keep what they had."""
         self.cdk.deploy(STACK, parameters or {})
+
+    def raise_stripe_roll(self) -> None:
+        """Raise `stripe_roll` in `cdk.json` and deploy: what was deleted at Stripe is made anew."""
+        settings = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))
+        settings["context"]["environments"][ENVIRONMENT]["stripe_roll"] = 1
+        project = self.aws.directory / "project"
+        project.mkdir()
+        (project / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
+        cdk = CdkCli(self.aws.environment(), directory=self.aws.directory, project=project)
+        outputs = cdk.deploy(STACK, {}, direct=True)
+        self.addresses = replace(
+            self.addresses,
+            event_bus=outputs["EventBusName"],
+            event_rule_arn=outputs["EventRuleArn"],
+        )
 
     def destroy(self) -> None:
         """`cdk destroy`. The servers stay."""

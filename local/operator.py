@@ -14,7 +14,7 @@ from local.servers.cdk import REPOSITORY
 from local.servers.emulated_aws import EmulatedAWS
 from local.waiting import wait_for
 
-_REDRIVE_SECONDS: Final = 300.0
+_COMMAND_SECONDS: Final = 300.0
 
 
 Alarm = dict[str, Any]
@@ -142,12 +142,30 @@ class Operator:
             seconds=120.0,
         )
 
+    def wait_until_no_alarm(self) -> None:
+        """Return once no alarm of the account is in ALARM; each clears after its period.
+
+        Raises:
+            WaitedInVain: one is still.
+        """
+        alarms = self._aws.client("cloudwatch").get_paginator("describe_alarms")
+
+        def none() -> bool | None:
+            pages = alarms.paginate(StateValue="ALARM")
+            return None if any(page["MetricAlarms"] for page in pages) else True
+
+        wait_for(none, "every alarm to clear", seconds=120.0)
+
     def redrive(self) -> subprocess.CompletedProcess[str]:
         """Run the redrive command, as the runbook has it, on every failure queue of the stack."""
+        return self.run("redrive")
+
+    def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `stripe-settlement` on the stack."""
         return subprocess.run(
             [
-                *(sys.executable, "-m", "stripe_settlement_cli"),
-                *("redrive", "--stack", self._stack),
+                *(sys.executable, "-m", "stripe_settlement_cli", command, *arguments),
+                *("--stack", self._stack),
             ],
             cwd=REPOSITORY,
             env=self._aws.environment(),
@@ -155,7 +173,7 @@ class Operator:
             capture_output=True,
             text=True,
             check=False,
-            timeout=_REDRIVE_SECONDS,
+            timeout=_COMMAND_SECONDS,
         )
 
     def _published_alarm(self, wanted: Callable[[Alarm], bool]) -> str | None:

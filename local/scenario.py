@@ -92,6 +92,7 @@ class Scenario:
         self._a_forged_signature()
         self._an_outage_and_the_way_back()
         self._a_deleted_destination_and_the_third_net()
+        self._all_is_well_again()
 
     def orders(self) -> list[OrderBeforeAndAfter]:
         """Return the orders of the scenario, as they were and as they are."""
@@ -296,6 +297,43 @@ class Scenario:
             reconciled,
         )
         self._step("The operator hears of it", "alarm", "published to SNS", notified)
+
+    def _all_is_well_again(self) -> None:
+        cloud = self._cloud
+
+        def connected() -> tuple[str, str]:
+            cloud.raise_stripe_roll()
+            order = self._order("by the new ones")
+            cloud.stripe.pay(order)
+            cloud.stripe_server.wait_until_delivered()
+            cloud.shop.wait_until(order, "paid")
+            counted = _counted(cloud.stripe_server.registered())
+            return f"connected; {counted}; {self._standing(order)}", "what the mock lists"
+
+        def corrected() -> tuple[str, str]:
+            [(number, order)] = cloud.shop.query("SELECT id, order_id FROM payment_anomalies")
+            cloud.shop.query("UPDATE ticket_orders SET total_amount = 45.00 WHERE id = %s", order)
+            done = cloud.operator.run("anomalies", "retry", str(number))
+            standing = self._standing(cloud.shop.order(int(order)))
+            return f"settled; {standing}", done.stdout.splitlines()[-1]
+
+        def examined() -> tuple[str, str]:
+            cloud.operator.wait_until_no_alarm()
+            *lines, verdict = cloud.operator.run("doctor").stdout.splitlines()
+            unwell = [line for line in lines if line.startswith(("✗", "?"))]
+            links = sum(line.startswith(("✓", "!")) for line in lines)
+            return "; ".join((verdict, *unwell)), f"stripe-settlement doctor: {links} links"
+
+        self._step(
+            "Stripe is connected again",
+            "deployment",
+            f"connected; 1 event destination, 1 webhook endpoint; {_PAID}",
+            connected,
+        )
+        self._step(
+            "The wrong total is corrected; retry", "operator", f"settled; {_PAID}", corrected
+        )
+        self._step("Doctor looks at every link", "operator", "All is well.", examined)
 
     def _order(self, role: str, *, amount: int = 5000) -> Order:
         order = self._cloud.shop.add_order(amount=amount)

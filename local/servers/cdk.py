@@ -38,6 +38,7 @@ class CdkCli:
         directory: Path,
         environment_name: str = "local",
         assembly: Path | None = None,
+        project: Path = REPOSITORY,
     ) -> None:
         """
         Args:
@@ -45,6 +46,7 @@ class CdkCli:
             directory: where it may write: the cloud assembly, the stack's outputs.
             environment_name: as in `-c environment=…`.
             assembly: what was synthesised already, to be deployed instead of the app.
+            project: where the `cdk.json` is that the CLI reads.
         """
         # Beside this interpreter is the Node that was installed for the CLI and for jsii.
         path = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", "")))
@@ -56,6 +58,7 @@ class CdkCli:
         self._directory: Final = directory
         self._name: Final = environment_name
         self._assembly: Final = assembly
+        self._project: Final = project
 
     def bootstrap(self, account: str, region: str) -> None:
         """Run `cdk bootstrap`. Away from the app, which would only be synthesised for nothing."""
@@ -68,6 +71,7 @@ class CdkCli:
         *,
         report: Report | None = None,
         revert_drift: bool = False,
+        direct: bool = False,
     ) -> dict[str, str]:
         """Run `cdk deploy`: create or update the stack.
 
@@ -76,6 +80,7 @@ class CdkCli:
             parameters: their values by name; the ones left out keep what they had.
             report: receives each resource as it is done.
             revert_drift: whether what was changed or deleted by hand becomes as the template says.
+            direct: whether it does without a change set, which is faster.
 
         Returns:
             The stack's outputs by name.
@@ -90,8 +95,9 @@ class CdkCli:
                 *("deploy", stack, *self._app(), "--require-approval=never", "--progress=events"),
                 *(f"--outputs-file={outputs}", *values),
                 *(["--revert-drift"] if revert_drift else []),
+                *(["--method=direct"] if direct else []),
             ],
-            cwd=REPOSITORY,
+            cwd=self._project,
             report=report,
         )
         return dict(json.loads(outputs.read_text(encoding="utf-8"))[stack])
@@ -102,7 +108,7 @@ class CdkCli:
         Raises:
             CdkError: drift could not be detected.
         """
-        return self._run(["drift", stack, *self._app()], cwd=REPOSITORY)
+        return self._run(["drift", stack, *self._app()], cwd=self._project)
 
     def destroy(self, stack: str, *, report: Report | None = None) -> None:
         """Run `cdk destroy`, without asking.
@@ -110,13 +116,13 @@ class CdkCli:
         Raises:
             CdkError: something of the stack could not be removed.
         """
-        self._run(["destroy", stack, *self._app(), "--force"], cwd=REPOSITORY, report=report)
+        self._run(["destroy", stack, *self._app(), "--force"], cwd=self._project, report=report)
 
     def _app(self) -> list[str]:
         if self._assembly is not None:
             return [f"--app={self._assembly}"]
         return [
-            f"--app={shlex.join([sys.executable, 'app.py'])}",
+            f"--app={shlex.join([sys.executable, str(REPOSITORY / 'app.py')])}",
             f"--output={self._directory / 'cdk.out'}",
             f"--context=environment={self._name}",
         ]

@@ -56,6 +56,8 @@ def test_both_sides_are_connected_by_the_deployment_and_the_lost_hour_is_settled
         "An hour of payments is lost: 3 orders; each pending, ",
         "Reconciliation asks Stripe: 3 settled; each paid, ",
         "The operator hears of it: published to SNS ",
+        "Stripe is connected again: connected; 1 event destination, 1 webhook endpoint; paid, ",
+        "Doctor looks at every link: All is well. ",
     ):
         assert f"✓ {line}" in run.stdout
     assert "cachao-reconciled" in run.stdout

@@ -75,7 +75,7 @@ def test_step_that_breaks_is_recorded_and_the_scenario_goes_on() -> None:
     assert played == scenario.steps
     assert [step for step in played if step.as_expected] == []
     assert "It is back; redrive" in [step.title for step in played]
-    assert played[-1].title == "The operator hears of it"
+    assert played[-1].title == "Doctor looks at every link"
 
 
 def test_database_is_started_again_however_the_outage_went() -> None:
