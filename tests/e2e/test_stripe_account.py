@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,17 @@ from local.checkouts import Checkouts
 from local.cloud import LocalCloud, stripe_of
 from local.fake_stripe.server import StripeServer
 from local.servers.cdk import CdkCli, CdkError
+from local.shop import Order
 from stacks.environments import AT_DEPLOYMENT, Environment
 from stacks.payments_stack import PaymentsStack
 from tests.e2e.account import resources, synthesise
 from tests.e2e.by_hand import MadeByHand
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.xdist_group("e2e")
+
+PAUSE_SECONDS = 0.2
+"""Between the payments beside a roll: fewer than the stage's throttle lets through."""
 
 OTHER_VERSION = "2026-09-30.endive"
 
@@ -193,6 +201,26 @@ def settles_by_both(cloud: LocalCloud, stripe: StripeServer) -> bool:
     return settled and taken == {destination["id"], endpoint["id"]}
 
 
+@contextmanager
+def paying(cloud: LocalCloud, stripe: StripeServer) -> Iterator[list[tuple[Order, str]]]:
+    """Pay one order after the other until the block ends; yield each with the id of its event."""
+    checkouts, ending = Checkouts(stripe.url, stripe.account.test_key), threading.Event()
+    paid: list[tuple[Order, str]] = []
+
+    def pay() -> None:
+        while not ending.wait(PAUSE_SECONDS):
+            order = cloud.shop.add_order()
+            paid.append((order, checkouts.pay(order)["id"]))
+
+    with ThreadPoolExecutor(1) as thread:
+        work = thread.submit(pay)
+        try:
+            yield paid
+        finally:
+            ending.set()
+        work.result(SECONDS)
+
+
 def written(cloud: LocalCloud, stack: ConnectedStack) -> str:
     """Everything that anybody can read of a stack: template, outputs, events, resources, logs."""
     cloudformation, logs = cloud.aws.client("cloudformation"), cloud.aws.client("logs")
@@ -228,11 +256,19 @@ def test_a_stack_connects_stripe_rolls_its_secret_and_leaves_nothing(
     assert ids(at_stripe(stripe)) == ids(connected)
     assert settles_by_both(cloud, stripe)
 
-    stack.deploy(stripe_roll=1)
+    with paying(cloud, stripe) as paid:
+        stack.deploy(stripe_roll=1)
     same, second = the_two(stripe)
     assert same["id"] == destination["id"]
     assert second["id"] != first["id"]
     assert settles_by_both(cloud, stripe)
+    taken_by_webhook = {
+        each["event"]
+        for each in stripe.attempts()
+        if each["target"] in (first["id"], second["id"]) and each["problem"] is None
+    }
+    assert {event for _, event in paid} <= taken_by_webhook
+    assert {cloud.shop.state(order).settlements for order, _ in paid} == {1}
     secrets += [each.value for each in stripe.account.test.secrets[second["id"]]]
 
     seen = written(cloud, stack)

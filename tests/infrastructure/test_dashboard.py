@@ -10,7 +10,7 @@ from aws_cdk.assertions import Template
 
 from stripe_settlement import SettlementSettings
 from tests.infrastructure.physical_names import resolve
-from tests.infrastructure.synthesis import PARTNER_SOURCE, new_app, settle, template_of
+from tests.infrastructure.synthesis import PARTNER_SOURCE, any_secret, new_app, settle, template_of
 
 Widget = Mapping[str, Any]
 
@@ -140,6 +140,18 @@ def test_service_without_a_webhook_shows_none(stack: Stack) -> None:
     add_dashboard(stack, webhook=None)
     shown = {m["Namespace"] for widget in widgets_of(stack) for m in metrics_of(widget)}
     assert "AWS/ApiGateway" not in shown
+
+
+def test_service_with_an_api_key_shows_what_reconciliation_did(
+    stack: Stack, widgets: list[Widget]
+) -> None:
+    settle(stack, stripe_api_key_secret=any_secret(stack, "StripeApiKey"))
+    ours = {"Reconciled", "ReconciliationLag"}
+    with_a_key, without = (
+        {metric["Metric"] for widget in page for metric in metrics_of(widget)} & ours
+        for page in (widgets_of(stack), widgets)
+    )
+    assert (with_a_key, without) == (ours, set())
 
 
 @pytest.mark.parametrize(

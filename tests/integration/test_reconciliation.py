@@ -21,6 +21,7 @@ from settlement.domain.outcomes import Result, Route
 from settlement.domain.reconciliation import Limits, ListedEvent, Progress, Run, reconcile
 from settlement.errors import LedgerUnavailable, StripeUnavailable
 from tests.support.cachao import Cachao, ShopDatabase, deliver
+from tests.support.waiting import SECONDS, within
 
 LIMITS = Limits()
 EVENTS = ("GET", "/v1/events")
@@ -174,6 +175,17 @@ def test_a_pause_beyond_the_time_left_ends_the_run(reconciler: Reconciler) -> No
     before = reconciler.run()
     assert isinstance(before.error, StripeUnavailable)
     assert reconciler.pauses == []
+    assert reconciler.run().settled == 1
+
+
+def test_a_stripe_that_does_not_answer_takes_no_more_than_the_time_of_the_run(
+    reconciler: Reconciler,
+) -> None:
+    reconciler.pay(reconciler.cachao.add_order())
+    reconciler.stripe.inject(path=EVENTS[1], seconds=10 * SECONDS)
+    with within("the run to end", seconds=SECONDS):
+        run = reconciler.run(seconds=4)
+    assert isinstance(run.error, StripeUnavailable)
     assert reconciler.run().settled == 1
 
 
