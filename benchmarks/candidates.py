@@ -1,11 +1,12 @@
-"""Those who are compared. Each holds one connection, by the same driver, and settles one order per
-call."""
+"""Those who are compared. Each holds one connection, by the same driver."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -16,18 +17,25 @@ from benchmarks.workload import PASSWORD, USER, Json, ticket_of
 from settlement.adapters.ledger import MariaDBLedger
 from settlement.bootstrap import open_database
 from settlement.configuration import DatabaseSettings
+from settlement.domain.batch import handle_stripe_events
 from settlement.domain.clock import Deadline, utc_now
 from settlement.domain.order_tables import OrderTables
 from settlement.domain.outcomes import Outcome, Route
 from settlement.domain.payments import Rules
 from settlement.domain.service import Delivery, Parts, handle_stripe_event
 
+Orders = Sequence[tuple[int, Json]]
+"""The ids of orders, each with the envelope that pays for it."""
+
 
 class Candidate(Protocol):
-    """One way to settle an order."""
+    """One way to settle orders."""
 
-    def settle(self, order_id: int, envelope: Json) -> None:
-        """Returns once it is committed; raises if it was not settled."""
+    def settle(self, orders: Orders) -> None:
+        """Returns once all are committed; raises if one was not settled.
+
+        As many as the candidate's name says, which is one for most.
+        """
 
     def close(self) -> None:
         """Gives the connection back."""
@@ -40,6 +48,13 @@ class Name(StrEnum):
     NAIVE = "(a) one statement per round trip"
     FLOOR = "(b) a bare UPDATE"
     HANDLER = "ours, the whole handler"
+    BATCH_10 = "ours, batches of 10"
+    BATCH_50 = "ours, batches of 50"
+
+    @property
+    def at_once(self) -> int:
+        """Orders that it settles in one transaction."""
+        return {Name.BATCH_10: 10, Name.BATCH_50: 50}.get(self, 1)
 
 
 class Ours:
@@ -49,12 +64,36 @@ class Ours:
         self._ledger = MariaDBLedger(open_database(settings), OrderTables())
         self._parts = Parts(ledger=self._ledger, rules=Rules())
 
-    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+    def settle(self, orders: Orders) -> None:
         """See `Candidate`."""
+        [(_, envelope)] = orders
         delivery = Delivery(route=Route.EVENTBRIDGE, received_at=utc_now(), deadline=Deadline(60))
         result = handle_stripe_event(lambda: envelope["detail"], delivery, lambda: self._parts)
         if result.outcome is not Outcome.SETTLED:
             raise RuntimeError(f"not settled but {result.outcome}: {result.reason}")
+
+    def close(self) -> None:
+        """See `Candidate`."""
+        self._ledger.close()
+
+
+class OursBatch:
+    """As `Ours`, for what one invocation of on-sale mode takes from its queue."""
+
+    def __init__(self, size: int, settings: DatabaseSettings) -> None:
+        self._size = size
+        self._ledger = MariaDBLedger(open_database(settings), OrderTables())
+        self._parts = Parts(ledger=self._ledger, rules=Rules())
+
+    def settle(self, orders: Orders) -> None:
+        """See `Candidate`."""
+        if len(orders) != self._size:
+            raise ValueError(f"expected {self._size} orders, got {len(orders)}")
+        delivery = Delivery(route=Route.EVENTBRIDGE, received_at=utc_now(), deadline=Deadline(60))
+        openers = [lambda envelope=envelope: envelope["detail"] for _, envelope in orders]
+        for result in handle_stripe_events(openers, delivery, lambda: self._parts):
+            if result.outcome is not Outcome.SETTLED:
+                raise RuntimeError(f"not settled but {result.outcome}: {result.reason}")
 
     def close(self) -> None:
         """See `Candidate`."""
@@ -76,8 +115,9 @@ class OursWhole:
         with redirect_stdout(self._nowhere):
             telemetry()
 
-    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+    def settle(self, orders: Orders) -> None:
         """See `Candidate`."""
+        [(_, envelope)] = orders
         with redirect_stdout(self._nowhere):
             answer = self._handler(envelope, Context())
         if answer["outcome"] != Outcome.SETTLED:
@@ -97,8 +137,9 @@ class Naive:
             settings.host, settings.port, database=settings.name, user=USER, password=PASSWORD
         )
 
-    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+    def settle(self, orders: Orders) -> None:
         """See `Candidate`."""
+        [(_, envelope)] = orders
         answer = naive_handler.settle(self._connection, envelope)
         if answer["outcome"] != "settled":
             raise RuntimeError(f"not settled but {answer}")
@@ -123,8 +164,9 @@ class Floor:
         )
         self._cursor = self._connection.cursor()
 
-    def settle(self, order_id: int, envelope: Json) -> None:  # noqa: ARG002
+    def settle(self, orders: Orders) -> None:
         """See `Candidate`."""
+        [(order_id, _)] = orders
         self._cursor.execute(
             "UPDATE tickets SET sold_quantity = sold_quantity + 1 WHERE id = %s",
             (ticket_of(order_id),),
@@ -164,6 +206,8 @@ def enter(name: Name, settings: DatabaseSettings) -> Candidate:
         Name.NAIVE: Naive,
         Name.FLOOR: Floor,
         Name.HANDLER: OursWhole,
+        Name.BATCH_10: partial(OursBatch, Name.BATCH_10.at_once),
+        Name.BATCH_50: partial(OursBatch, Name.BATCH_50.at_once),
     }
     candidate: Candidate = candidates[name](settings)
     return candidate

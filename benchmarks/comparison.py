@@ -12,6 +12,9 @@ from benchmarks.workload import Workload
 
 WORKERS = (1, 32)
 CANDIDATES = (Name.OURS, Name.NAIVE, Name.FLOOR)
+BATCHES = (Name.BATCH_10, Name.BATCH_50)
+BATCH_WORKERS = 5
+"""On-sale mode's default `maximum_concurrency`, however many workers the others have."""
 
 
 class Comparison:
@@ -40,10 +43,14 @@ class Comparison:
     def compare(self, way: Distance) -> None:
         """Compare all over this distance, with one worker and many, hot and spread."""
         for workers in WORKERS:
-            with WorkerPool(workers) as pool:
+            names = [*CANDIDATES, Name.HANDLER] if workers == 1 else [*CANDIDATES, *BATCHES]
+            with WorkerPool(workers) as singles, WorkerPool(BATCH_WORKERS) as batches:
+                pools = {name: batches if name in BATCHES else singles for name in names}
                 for hot in (True, False):
                     self._play(
-                        Situation(delay_ms=way.nominal_ms, workers=workers, hot=hot), pool, way.port
+                        Situation(delay_ms=way.nominal_ms, workers=workers, hot=hot),
+                        pools,
+                        way.port,
                     )
 
     def count_round_trips(self) -> dict[Name, float]:
@@ -68,15 +75,17 @@ class Comparison:
         if paid != self._settled:
             raise RuntimeError(f"{self._settled} orders were reported settled, {paid} are paid")
 
-    def _play(self, situation: Situation, pool: WorkerPool, port: int) -> None:
-        names = [*CANDIDATES, Name.HANDLER] if situation.workers == 1 else [*CANDIDATES]
+    def _play(self, situation: Situation, pools: dict[Name, WorkerPool], port: int) -> None:
+        names = list(pools)
         rates = self.rates[situation] = {name: Rate() for name in names}
         for number in range(self._rounds):
             self._progress(f"{situation.title}: round {number + 1} of {self._rounds}")
             # Each goes first in its turn, so that nobody always follows the same one.
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
-                work = self._settle(pool, name, port, hot=situation.hot, seconds=self._seconds)
+                work = self._settle(
+                    pools[name], name, port, hot=situation.hot, seconds=self._seconds
+                )
                 rates[name].add(work)
 
     def _settle(
@@ -91,7 +100,8 @@ class Comparison:
         )
         if name is not Name.FLOOR:  # which settles no order: the next may have these
             self._next_orders[hot] = work.next_order
-            self._settled += work.settled + pool.size  # each began with one that is not timed
+            # Each began with one that is not timed.
+            self._settled += work.settled + pool.size * name.at_once
         return work
 
     def _questions(self) -> int:

@@ -74,7 +74,7 @@ class _Till:
         """The seconds it took."""
         envelope = self._printer.envelope(self._next)
         began = time.perf_counter()
-        self._candidate.settle(self._next, envelope)
+        self._candidate.settle([(self._next, envelope)])
         took = time.perf_counter() - began
         self._next += 1
         return took

@@ -96,10 +96,18 @@ class Results:
     growth: Growth
     cold_starts: ColdStarts
 
-    def times(self, name: Name, *, delay_ms: float, workers: int, hot: bool = True) -> float:
+    def times(
+        self,
+        other: Name,
+        *,
+        ours: Name = Name.OURS,
+        delay_ms: float,
+        workers: int,
+        hot: bool = True,
+    ) -> float:
         """Our settlements per second as a multiple of another's, in one situation."""
         rates = self.rates[Situation(delay_ms=delay_ms, workers=workers, hot=hot)]
-        return rates[Name.OURS].per_second / rates[name].per_second
+        return rates[ours].per_second / rates[other].per_second
 
     def targets(self) -> list[Target]:
         """The promises of this repository that this benchmark can break."""
@@ -118,6 +126,26 @@ class Results:
                 promise="hot ticket, 1 worker, 1 ms: part of (b)",
                 value=self.times(Name.FLOOR, delay_ms=1, workers=1),
                 at_least=0.75,
+            ),
+            Target(
+                promise="hot ticket, 32 workers, 1 ms: batches of 50, times (b)",
+                value=self.times(Name.FLOOR, ours=Name.BATCH_50, delay_ms=1, workers=32),
+                at_least=2.5,
+            ),
+            Target(
+                promise="hot ticket, 32 workers, 1 ms: batches of 50, times one by one",
+                value=self.times(Name.OURS, ours=Name.BATCH_50, delay_ms=1, workers=32),
+                at_least=4,
+            ),
+            Target(
+                promise="hot ticket, 32 workers, 1 ms: batches of 10, times (b)",
+                value=self.times(Name.FLOOR, ours=Name.BATCH_10, delay_ms=1, workers=32),
+                at_least=1,
+            ),
+            Target(
+                promise="spread tickets, 32 workers, 0 ms: batches of 50, times one by one",
+                value=self.times(Name.OURS, ours=Name.BATCH_50, delay_ms=0, workers=32, hot=False),
+                at_least=3,
             ),
             Target(
                 promise="round trips per order",

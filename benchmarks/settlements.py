@@ -38,8 +38,8 @@ class Effort:
     cold_starts: int
 
 
-THOROUGH = Effort(rounds=9, seconds=1, orders=1_000_000, many=growth.MANY, cold_starts=21)
-QUICK = Effort(rounds=2, seconds=0.3, orders=100_000, many=20_000, cold_starts=3)
+THOROUGH = Effort(rounds=9, seconds=1, orders=2_000_000, many=growth.MANY, cold_starts=21)
+QUICK = Effort(rounds=2, seconds=0.3, orders=200_000, many=20_000, cold_starts=3)
 
 
 def measure(effort: Effort, directory: Path | None, progress: Callable[[str], None]) -> Results:

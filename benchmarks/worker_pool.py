@@ -10,20 +10,25 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Self
 
-from benchmarks.candidates import Candidate, Name, enter
+from benchmarks.candidates import Candidate, Name, Orders, enter
 from benchmarks.workload import EventPrinter
 from settlement.configuration import DatabaseSettings
 
 
 class Shift(NamedTuple):
-    """What a pool is told to do: worker `n` settles every `step`th order from `first + 2 n` on."""
+    """What a pool is told to do: settle every second order from `first` on, batch by batch."""
 
     candidate: Name
     settings: DatabaseSettings
     first: int
-    step: int
+    workers: int
     last: int
     seconds: float
+
+    def batch(self, number: int) -> range:
+        """The orders of the pool's batch of this number; one order each for most candidates."""
+        size = 2 * self.candidate.at_once
+        return range(self.first + number * size, self.first + (number + 1) * size, 2)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class WorkerPool:
         Takes every second order from `first` on, up to `last`: see `Workload`.
         """
         for end in self._ends:
-            end.send(Shift(candidate, settings, first, 2 * self.size, last, seconds))
+            end.send(Shift(candidate, settings, first, self.size, last, seconds))
         self._answers()  # all are connected
         began = time.perf_counter()
         for end in self._ends:
@@ -133,27 +138,30 @@ class _Worker:
         self._candidates: dict[tuple[Name, DatabaseSettings], Candidate] = {}
 
     def begin(self, shift: Shift) -> None:
-        """One order before the clock runs: it connects."""
+        """One batch before the clock runs: it connects."""
         key = (shift.candidate, shift.settings)
         if key not in self._candidates:
             self._candidates[key] = enter(*key)
-        first = shift.first + 2 * self._number
-        self._candidates[key].settle(first, self._printer.envelope(first))
+        self._candidates[key].settle(self._printed(shift.batch(self._number)))
 
     def settle(self, shift: Shift) -> tuple[list[float], int]:
-        """Seconds each order took, and the first order that is left."""
+        """Seconds each order took, those of a batch as long as it, and the first order left."""
         candidate = self._candidates[shift.candidate, shift.settings]
         latencies = []
-        order_id = shift.first + 2 * self._number + shift.step
+        number = self._number + shift.workers
         now = time.perf_counter()
         end = now + shift.seconds
         while now < end:
-            if order_id > shift.last:
+            batch = shift.batch(number)
+            if batch[-1] > shift.last:
                 raise RuntimeError("no orders are left to settle")
-            envelope = self._printer.envelope(order_id)
+            orders = self._printed(batch)
             began = time.perf_counter()
-            candidate.settle(order_id, envelope)
+            candidate.settle(orders)
             now = time.perf_counter()
-            latencies.append(now - began)
-            order_id += shift.step
-        return latencies, order_id
+            latencies += [now - began] * len(batch)
+            number += shift.workers
+        return latencies, shift.batch(number)[0]
+
+    def _printed(self, order_ids: range) -> Orders:
+        return [(order_id, self._printer.envelope(order_id)) for order_id in order_ids]

@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -166,3 +167,61 @@ def test_a_batch_that_the_server_ends_settles_at_the_next_attempt(
 
     assert outcomes(results) == [Outcome.SETTLED] * 4
     assert {cachao.counters(order)[0] for order in orders} == {2}
+
+
+def test_a_batch_writes_what_single_settlements_write(
+    cachao: Cachao, database: ShopDatabase
+) -> None:
+    ticket, code = cachao.add_ticket(), cachao.add_discount_code()
+    for _ in range(9):
+        cachao.add_order()  # so that no order's id is also a quantity or another id
+    customer = {"email": "zoë@exämple.org", "name": "Zoë"}
+
+    def written(prefix: str, *, batch: bool) -> list[tuple[object, ...]]:
+        orders = [
+            cachao.add_order(ticket_id=ticket, discount_code_id=code, quantity=n + 1)
+            for n in range(3)
+        ]
+        wrong = [
+            event_for(replace(order, amount=order.amount + 5), payment=f"{prefix}{n}")
+            for n, order in enumerate(orders)
+        ]
+        for event in wrong[:2]:
+            deliver({**event, "id": f"{event['id']}_wrong"}, database)
+        events = [
+            event_for(order, payment=f"{prefix}{n}", customer_email=None, customer_details=customer)
+            for n, order in enumerate(orders)
+        ]
+        if batch:
+            deliver_batch(events, database)
+        else:
+            for event in events:
+                deliver(event, database)
+        names = cachao.tables.names()
+        rows: list[tuple[object, ...]] = []
+        for n, order in enumerate(orders):
+            payment = f"{prefix}{n}"
+            [row] = cachao.query(
+                "SELECT * FROM {orders} WHERE {order_id} = %s".format_map(names), order.id
+            )
+            [settlement] = cachao.query("SELECT * FROM settlements WHERE order_id = %s", order.id)
+            [recorded] = cachao.query(
+                "SELECT * FROM stripe_events WHERE event_id = %s", "evt_" + payment
+            )
+            anomalies = cachao.query(
+                "SELECT kind, resolution, resolved_at IS NULL FROM payment_anomalies "
+                "WHERE session_id = %s",
+                "cs_" + payment,
+            )
+            rows.append(
+                tuple(
+                    "order"
+                    if str(value) == str(order.id)
+                    else str(value).replace(payment, "payment")
+                    for value in (*row, *settlement, *recorded, *anomalies)
+                    if not isinstance(value, datetime)
+                )
+            )
+        return rows
+
+    assert written("batch", batch=True) == written("one", batch=False)

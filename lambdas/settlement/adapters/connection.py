@@ -39,6 +39,7 @@ SESSION = (
     "SET SESSION tx_isolation = 'READ-COMMITTED', "
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     "time_zone = '+00:00', "
+    "group_concat_max_len = 1048576, "  # MariaDB's default; a server may have less
     f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
     # A function that freezes inside a transaction must not hold the order for longer.
     "idle_write_transaction_timeout = 10"
