@@ -128,6 +128,7 @@ class Console:
         table.add_row("webhook", addresses.webhook_url)
         table.add_row("event bus", addresses.event_bus)
         table.add_row("database", f"{addresses.db_host}:{addresses.db_port}/{addresses.db_name}")
+        table.add_row("Stripe's mock", addresses.stripe_url)
         table.add_row("all of it", path)
         self._terminal.print(table)
         self.heading("For aws and stripe-settlement, in another terminal")

@@ -60,7 +60,7 @@ def test_app_is_run_by_this_interpreter_in_the_environment_named(
     script(f'printf "%s\\n" "$@" > {tmp_path}/arguments').destroy("stack")
     arguments = (tmp_path / "arguments").read_text().splitlines()
     assert arguments[:2] == ["destroy", "stack"]
-    assert any(each.startswith("--app=") and each.endswith(" app.py") for each in arguments)
+    assert any(each.startswith("--app=") and each.endswith("/app.py") for each in arguments)
     assert "--context=environment=local" in arguments
 
 
