@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from stripe_settlement_cli.aws import AWS_ERRORS, Clients, error_code, is_denied
@@ -42,6 +43,8 @@ _CLOSED: Final = ("refunded", "dismissed")
 
 _LONGEST_BACK: Final = 30
 """Days of logs that are searched: as long as Stripe keeps an event."""
+
+_SESSION: Final = "checkout.session"
 
 _TO_MILLISECONDS: Final = 1000
 
@@ -302,9 +305,15 @@ def _sessions(client: Any, id_: str) -> list[dict[str, Any]]:
     if id_.startswith("pi_"):
         listed = client.v1.checkout.sessions.list({"payment_intent": id_})
         return [each.to_dict() for each in listed.data]
-    event = client.v1.events.retrieve(id_).to_dict()
+    try:
+        event = client.v1.events.retrieve(id_).to_dict()
+    except Exception as error:
+        if getattr(error, "http_status", None) != HTTPStatus.NOT_FOUND:
+            raise
+        related = client.v2.core.events.retrieve(id_).to_dict().get("related_object") or {}
+        return _sessions(client, related["id"]) if related.get("type") == _SESSION else []
     about = event["data"]["object"]
-    return [about] if about.get("object") == "checkout.session" else []
+    return [about] if about.get("object") == _SESSION else []
 
 
 def judge(known: Known, id_: str, stack: str) -> tuple[ExitCode, str]:

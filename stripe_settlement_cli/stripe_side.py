@@ -219,16 +219,7 @@ class StripeSide:
                 f"{_WORKBENCH}, add an Amazon EventBridge destination and deploy its event source. "
                 f"{_MISSED}",
             )
-        broken = _disabled("destination", found.id, found.status)
-        thin = found.event_payload != "snapshot"
-        if broken is None and thin and not self._expected.thin_events:
-            broken = Finding(
-                State.BROKEN,
-                f"Stripe: destination {found.id} sends {printable(found.event_payload)} events, "
-                "which carry no session",
-                f"{_WORKBENCH}, make one with the payload style snapshot, or deploy with "
-                f"thin_events_key_secret. {_MISSED}",
-            )
+        broken = _disabled("destination", found.id, found.status) or self._payload(found)
         status = found.amazon_eventbridge.aws_event_source_status
         if broken is None and status != "active":
             broken = Finding(
@@ -237,8 +228,7 @@ class StripeSide:
                 "npx cdk deploy --revert-drift makes its bus again. An event source that was "
                 "deleted needs a new destination.",
             )
-        wanted = [f"{THIN}{name}" if thin else name for name in self._expected.event_types]
-        return broken or _types("destination", found.id, found.enabled_events, wanted)
+        return broken or self._types("destination", found)
 
     def _endpoint(self, client: Any) -> Finding:
         address = self._expected.endpoint or ""
@@ -246,6 +236,15 @@ class StripeSide:
             each
             for each in client.v1.webhook_endpoints.list({"limit": 100}).auto_paging_iter()
             if address and each.url.startswith(address)
+        ]
+        registered = registered or [
+            each
+            for each in client.v2.core.event_destinations.list(
+                {"include": ["webhook_endpoint.url"]}
+            ).auto_paging_iter()
+            if address
+            and each.type == "webhook_endpoint"
+            and each.webhook_endpoint.url.startswith(address)
         ]
         # One that was disabled on purpose may be left beside its successor.
         registered.sort(key=lambda each: each.status != "enabled")
@@ -257,9 +256,30 @@ class StripeSide:
                 "webhook_secret of the Stripe secret.",
             )
         found = registered[0]
-        broken = _disabled("endpoint", found.id, found.status)
+        broken = _disabled("endpoint", found.id, found.status) or self._payload(found)
+        return broken or self._types("endpoint", found)
+
+    def _payload(self, found: Any) -> Finding | None:
+        """Return what is wrong with the payload of a destination, if anything is."""
+        if not _is_thin(found) or self._expected.thin_events:
+            return None
+        return Finding(
+            State.BROKEN,
+            f"Stripe: destination {found.id} sends thin events, which carry no session",
+            f"{_WORKBENCH}, make one with the payload style snapshot, or deploy with "
+            f"thin_events_key_secret. {_MISSED}",
+        )
+
+    def _types(self, what: str, found: Any) -> Finding:
         wanted = self._expected.event_types
-        return broken or _types("endpoint", found.id, found.enabled_events, wanted)
+        if _is_thin(found):
+            wanted = tuple(f"{THIN}{name}" for name in wanted)
+        return _types(what, found.id, found.enabled_events, wanted)
+
+
+def _is_thin(found: Any) -> bool:
+    """Whether it sends thin events; an endpoint of v1 has no choice."""
+    return getattr(found, "event_payload", None) == "thin"
 
 
 def _disabled(what: str, id_: str, status: str) -> Finding | None:

@@ -73,9 +73,10 @@ def stripe_key(stripe_server: StripeServer, monkeypatch: pytest.MonkeyPatch, run
 
 
 def paid(server: StripeServer) -> dict[str, Any]:
-    """The session of a paid checkout of order 4711, and its event's id as `event`."""
+    """The session of a paid checkout of order 4711, with the ids of its `event`, also `thin`."""
     event = server.create_paid_checkout(amount=5000, metadata={"order_id": "4711"}, deliver=False)
-    return {**event["data"]["object"], "event": event["id"]}
+    [thin] = server.account.test.thin_events
+    return {**event["data"]["object"], "event": event["id"], "thin": thin}
 
 
 @pytest.mark.usefixtures("stripe_key")
@@ -112,7 +113,7 @@ def test_a_paid_order_that_waits_in_a_queue_names_the_queue_and_the_next_command
 
 
 @pytest.mark.usefixtures("stripe_key")
-@pytest.mark.parametrize("by", ["id", "payment_intent", "event"])
+@pytest.mark.parametrize("by", ["id", "payment_intent", "event", "thin"])
 def test_a_payment_that_no_route_brought_is_found_by_each_of_stripes_ids(
     stripe_server: StripeServer, explain: Explain, by: str
 ) -> None:

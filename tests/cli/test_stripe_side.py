@@ -172,6 +172,33 @@ def test_a_destination_of_thin_events_is_well_where_they_are_settled(
 
 
 @pytest.mark.parametrize(
+    ("payload", "thin_events", "state"),
+    [
+        ("snapshot", False, State.WELL),
+        ("thin", True, State.WELL),
+        ("thin", False, State.BROKEN),
+    ],
+)
+def test_a_destination_that_calls_the_webhook_is_its_endpoint_too(
+    at_stripe: AtStripe, payload: str, *, thin_events: bool, state: State
+) -> None:
+    at_stripe.client.v1.webhook_endpoints.delete(at_stripe.endpoint.id)
+    assert at_stripe.states()[1] is State.BROKEN
+    prefix = "v1." if payload == "thin" else ""
+    at_stripe.client.v2.core.event_destinations.create(
+        {
+            "name": "webhook",
+            "type": "webhook_endpoint",
+            "event_payload": payload,
+            "enabled_events": [f"{prefix}{name}" for name in TYPES],
+            "webhook_endpoint": {"url": f"{API}/webhooks/stripe"},
+        }
+    )
+
+    assert at_stripe.states(thin_events=thin_events)[1] is state
+
+
+@pytest.mark.parametrize(
     ("variables", "settles"),
     [({"THIN_EVENTS_KEY_SECRET_ARN": "arn"}, True), ({"STRIPE_API_KEY_SECRET_ARN": "arn"}, False)],
 )

@@ -18,6 +18,8 @@ from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route
 from settlement.errors import ConfigurationError, StripeUnavailable
 from tests.support.cachao import Cachao, ShopDatabase, deliver, deliver_batch
 
+pytestmark = pytest.mark.both_shapes
+
 SESSIONS = "/v1/checkout/sessions/.*"
 EMAIL = "jane.doe@example.com"
 SECONDS = 1.0
@@ -231,6 +233,7 @@ def test_thin_events_in_a_batch_settle_one_by_one(thin: Thin) -> None:
     assert [thin.cachao.settlements(order) for order in orders] == [1] * 4
 
 
+@pytest.mark.service_tables
 def test_the_payer_stands_in_the_order_and_in_no_log(
     thin: Thin, caplog: pytest.LogCaptureFixture
 ) -> None:
