@@ -24,8 +24,12 @@ def template(request: pytest.FixtureRequest) -> TemplateJson:
     if request.param in ENVIRONMENTS:
         return environment_template(request.param)
     stack = Stack(new_app(), "Shop")
+    keys = {
+        "stripe_api_key_secret": any_secret(stack),
+        "thin_events_key_secret": any_secret(stack, "ThinEventsKey"),
+    }
     with_a_key = request.param == "a stranger's stack with a key"
-    settle(stack, **({"stripe_api_key_secret": any_secret(stack)} if with_a_key else {}))
+    settle(stack, **(keys if with_a_key else {}))
     return template_of(stack)
 
 

@@ -31,12 +31,16 @@ def app(request: pytest.FixtureRequest) -> App:
         stack: Stack = payments_stack(request.param)
     else:
         stack = Stack(new_app(), "Shop")
+        keys = {
+            "stripe_api_key_secret": any_secret(stack),
+            "thin_events_key_secret": any_secret(stack, "ThinEventsKey"),
+        }
         with_a_key = request.param == "a stranger's stack with a key"
         on_sale = SettlementSettings(events=EventSettings(queue=OnSaleQueueSettings()))
         settle(
             stack,
             settings=on_sale if request.param == "a stranger's stack in on-sale mode" else None,
-            **({"stripe_api_key_secret": any_secret(stack)} if with_a_key else {}),
+            **(keys if with_a_key else {}),
         )
     app = stack.node.root
     assert isinstance(app, App)

@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from local.shop import Order
 from settlement.adapters.stripe_api import StripeApi
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result, Route
+from settlement.domain.payments import Rules
 from settlement.errors import ConfigurationError, StripeUnavailable
 from tests.support.cachao import Cachao, ShopDatabase, deliver, deliver_batch
 
@@ -111,6 +113,14 @@ def test_thin_and_snapshot_of_one_payment_settle_once(thin: Thin, first: str) ->
     assert outcomes == [Outcome.SETTLED, *[Outcome.DUPLICATE] * 3]
     assert thin.cachao.settlements(order) == 1
     assert thin.cachao.counters(order) == thin.cachao.counted(2, 1)
+
+
+def test_the_anomaly_of_a_thin_event_and_of_its_snapshot_is_one(thin: Thin) -> None:
+    order = thin.cachao.add_order()
+    snapshot, event = thin.pay(replace(order, amount=order.amount + 100))
+    results = [thin.deliver(each) for each in (event, snapshot)]
+    assert [each.anomaly for each in results] == [AnomalyKind.AMOUNT_MISMATCH] * 2
+    assert thin.cachao.value("SELECT COUNT(*) FROM payment_anomalies") == 1
 
 
 def test_a_snapshot_asks_stripe_nothing(thin: Thin) -> None:
@@ -222,6 +232,27 @@ def test_a_key_of_the_other_mode_asks_nothing(thin: Thin) -> None:
     assert isinstance(result.error, ConfigurationError)
     assert thin.key not in str(result.reason)
     assert thin.fetched() == before
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["the key's account", "another account"])
+def test_a_session_is_asked_for_in_the_account_whose_event_it_is(thin: Thin, *, own: bool) -> None:
+    order = thin.cachao.add_order()
+    account = thin.stripe.account.id if own else "acct_another"
+    _, event = thin.pay(order)
+    thin.api = StripeApi(Key(thin.key), livemode=False, account=account)
+    result = thin.deliver({**event, "context": account}, rules=Rules(account=account))
+    assert result.outcome is (Outcome.SETTLED if own else Outcome.RETRY)
+    assert thin.cachao.settlements(order) == own
+
+
+def test_an_answer_about_another_session_settles_nothing(thin: Thin) -> None:
+    order, other = thin.cachao.add_order(), thin.cachao.add_order()
+    (snapshot, event), (another, _) = thin.pay(order), thin.pay(other)
+    sessions = thin.stripe.account.test.sessions
+    sessions[snapshot["data"]["object"]["id"]] = sessions[another["data"]["object"]["id"]]
+    result = thin.deliver(event)
+    assert (result.outcome, type(result.error)) == (Outcome.RETRY, StripeUnavailable)
+    assert [thin.cachao.settlements(each) for each in (order, other)] == [0, 0]
 
 
 def test_thin_events_in_a_batch_settle_one_by_one(thin: Thin) -> None:
