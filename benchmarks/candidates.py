@@ -91,7 +91,7 @@ class OursBatch:
             raise ValueError(f"expected {self._size} orders, got {len(orders)}")
         delivery = Delivery(route=Route.EVENTBRIDGE, received_at=utc_now(), deadline=Deadline(60))
         openers = [lambda envelope=envelope: envelope["detail"] for _, envelope in orders]
-        for result in handle_stripe_events(openers, delivery, lambda: self._parts):
+        for _, result in handle_stripe_events(openers, delivery, lambda: self._parts):
             if result.outcome is not Outcome.SETTLED:
                 raise RuntimeError(f"not settled but {result.outcome}: {result.reason}")
 

@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,12 +26,13 @@ from settlement.adapters.ledger import MariaDBLedger
 from settlement.adapters.reconciliation_ledger import MariaDBReconciliationLedger
 from settlement.adapters.stripe_api import PAGE_SIZE, StripeApi
 from settlement.bootstrap import open_database
+from settlement.domain.batch import handle_stripe_events
 from settlement.domain.clock import Deadline
 from settlement.domain.order_tables import OrderTables
 from settlement.domain.outcomes import Result, Route
 from settlement.domain.payments import Rules
 from settlement.domain.reconciliation import Limits, ListedEvent, Run, reconcile
-from settlement.domain.service import Delivery, Parts, handle_stripe_event
+from settlement.domain.service import Delivery, Parts
 
 ORDERS, QUICK_ORDERS = 10_000, 1_000
 OUTAGE = timedelta(hours=1)
@@ -126,11 +127,12 @@ def measure(orders: int) -> CatchUp:
             ledger = CountingLedger(database, livemode=False)
             parts = Parts(ledger=MariaDBLedger(routes, OrderTables()), rules=Rules(livemode=False))
 
-            def settle(event: object) -> Result:
+            def settle(events: Sequence[object]) -> Iterator[tuple[int, Result]]:
                 delivery = Delivery(
                     route=Route.RECONCILIATION, received_at=datetime.now(UTC), deadline=deadline
                 )
-                return handle_stripe_event(lambda: event, delivery, lambda: parts)
+                openers = [lambda event=event: event for event in events]
+                return handle_stripe_events(openers, delivery, lambda: parts)
 
             def run() -> Run:
                 api = StripeApi(Key(stripe.account.test_key), livemode=False)

@@ -35,7 +35,7 @@ from settlement.domain.service import Delivery, Parts, handle_stripe_event
 from settlement.errors import UnexpectedFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from settlement.adapters.database import Credentials
     from settlement.adapters.operations import ReadingOperations, ResolvingOperations
@@ -85,14 +85,20 @@ def deliver_batch(
     Returns:
         One result per delivery, in their order; each rests on its own outcome.
     """
+    results = dict(_deliver_each(openers, route=route, context=context))
+    return [results[place] for place in range(len(openers))]
+
+
+def _deliver_each(
+    openers: Sequence[Callable[[], object]], *, route: Route, context: LambdaContext
+) -> Iterator[tuple[int, Result]]:
+    """Yield each delivery's place and result, reported, as ``handle_stripe_events`` does."""
     from settlement.domain.batch import handle_stripe_events  # a single event starts without it
 
     delivery, started = _delivery(route, context), time.perf_counter()
-    results = []
-    for result in handle_stripe_events(openers, delivery, parts):
+    for place, result in handle_stripe_events(openers, delivery, parts):
         _report(result, delivery, started, context)
-        results.append(result)
-    return results
+        yield place, result
 
 
 def _delivery(route: Route, context: LambdaContext) -> Delivery:
@@ -174,13 +180,21 @@ def reconcile_now(context: LambdaContext) -> Run:
     run = reconcile(
         stripe,
         ledger,
-        lambda event: deliver(lambda _: event, route=Route.RECONCILIATION, context=context),
+        lambda events: _deliver_each(
+            [partial(_opened, event) for event in events],
+            route=Route.RECONCILIATION,
+            context=context,
+        ),
         limits=limits,
         now=utc_now(),
         deadline=Deadline.of_invocation(context),
     )
     telemetry().report_reconciliation(run, now=utc_now(), context=context)
     return run
+
+
+def _opened(event: object) -> object:
+    return event  # Stripe's own list is authentic
 
 
 @cache

@@ -20,7 +20,7 @@ from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Result, Route
 from settlement.domain.reconciliation import Limits, ListedEvent, Progress, Run, reconcile
 from settlement.errors import LedgerUnavailable, StripeUnavailable
-from tests.support.cachao import Cachao, ShopDatabase, deliver
+from tests.support.cachao import Cachao, ShopDatabase, deliver, deliver_each
 from tests.support.waiting import SECONDS, within
 
 LIMITS = Limits()
@@ -58,7 +58,7 @@ class Reconciler:
             return reconcile(
                 StripeApi(self.key, livemode=False, sleep=self.pauses.append),
                 self.Ledger(self, database),
-                lambda event: deliver(event, self.database, route=Route.RECONCILIATION),
+                lambda events: deliver_each(events, self.database, route=Route.RECONCILIATION),
                 limits=LIMITS,
                 now=now or datetime.now(UTC),
                 deadline=Deadline(seconds),
@@ -205,6 +205,19 @@ def test_a_key_that_may_not_read_events_says_so_and_is_not_repeated(
     assert reconciler.pauses == []
 
 
+def test_what_an_outage_left_is_settled_in_one_transaction(reconciler: Reconciler) -> None:
+    orders = [reconciler.cachao.add_order() for _ in range(7)]
+    for order in orders:
+        reconciler.pay(order)
+
+    assert reconciler.run().settled == 7
+
+    cachao = reconciler.cachao
+    assert cachao.value("SELECT COUNT(DISTINCT settled_at) FROM settlements") == 1
+    assert {cachao.status(order) for order in orders} == {"paid"}
+    assert cachao.query("SELECT DISTINCT route FROM settlements") == [("reconciliation",)]
+
+
 def test_a_run_without_time_moves_no_watermark(reconciler: Reconciler) -> None:
     reconciler.run()
     before = reconciler.progress()
@@ -227,11 +240,12 @@ def test_an_outage_of_the_database_in_the_middle_of_a_run_leaves_no_gap(
             reconciler.pay(order, minutes_ago=minutes)
         settled: list[object] = []
 
-        def settle_until_it_breaks(event: object) -> Result:
-            if len(settled) == 3:
-                server.kill()
-            settled.append(event)
-            return deliver(event, database, route=Route.RECONCILIATION, seconds=3)
+        def settle_until_it_breaks(events: Sequence[object]) -> Iterator[tuple[int, Result]]:
+            for place, event in enumerate(events):
+                if len(settled) == 3:
+                    server.kill()
+                settled.append(event)
+                yield place, deliver(event, database, route=Route.RECONCILIATION, seconds=3)
 
         with closing(cachao.database()) as own, pytest.raises(LedgerUnavailable):
             reconcile(

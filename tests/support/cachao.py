@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -270,13 +270,26 @@ def deliver_batch(
     sessions: Callable[[], Sessions] | None = None,
 ) -> list[Result]:
     """Hand plain Stripe events to the service as one batch of the on-sale queue."""
-    delivery = Delivery(
-        route=Route.EVENTBRIDGE, received_at=datetime.now(UTC), deadline=Deadline(seconds)
+    results = dict(
+        deliver_each(events, database, route=Route.EVENTBRIDGE, seconds=seconds, sessions=sessions)
     )
+    return [results[place] for place in range(len(events))]
+
+
+def deliver_each(
+    events: Sequence[object],
+    database: ShopDatabase,
+    *,
+    route: Route,
+    seconds: float = 60,
+    sessions: Callable[[], Sessions] | None = None,
+) -> Iterator[tuple[int, Result]]:
+    """Hand plain Stripe events to the service at once; the place and the result of each."""
+    delivery = Delivery(route=route, received_at=datetime.now(UTC), deadline=Deadline(seconds))
     rules = replace(Rules(), order_id=database.tables.order_id)
     parts = Parts(ledger=database.ledger, rules=rules, sessions=sessions)
     openers = [lambda event=event: event for event in events]
-    return list(handle_stripe_events(openers, delivery, lambda: parts))
+    return handle_stripe_events(openers, delivery, lambda: parts)
 
 
 def event_for(

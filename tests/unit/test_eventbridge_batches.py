@@ -113,13 +113,13 @@ def test_each_message_has_a_log_line_and_metrics_of_its_own(
     output = process.output()
     assert [(line["outcome"], line.get("order_id")) for line in output.logs] == [
         ("settled", 1),
-        ("unauthenticated", None),
         ("settled", 2),
+        ("unauthenticated", None),
     ]
     assert [name for each in output.metrics for name in each if name in COUNTED] == [
         "Settled",
-        "Unauthenticated",
         "Settled",
+        "Unauthenticated",
     ]
 
 

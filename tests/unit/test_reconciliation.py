@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -88,10 +88,16 @@ class Settling:
 
     ledger: Ledger
     errors: dict[str, SettlementError] = field(default_factory=dict)
+    at_once: frozenset[str] = frozenset()
+    """Settled together, before the others of their batch."""
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, value: object) -> Result:
-        name = str(value)
+    def __call__(self, values: Sequence[object]) -> Iterator[tuple[int, Result]]:
+        names = [str(value) for value in values]
+        for place in sorted(range(len(names)), key=lambda place: names[place] not in self.at_once):
+            yield place, self._settle(names[place])
+
+    def _settle(self, name: str) -> Result:
         self.asked.append(name)
         if name in self.errors:
             return Result(outcome=Outcome.RETRY, error=self.errors[name])
@@ -163,6 +169,30 @@ def test_after_an_error_that_the_next_event_would_meet_nothing_more_is_tried() -
     result = run(Stripe([event(20), event(30), event(40)]), settling)
     assert settling.asked == ["evt_40", "evt_30"]
     assert result.progress == Progress(watermark=event(30).created)
+
+
+def test_what_was_settled_at_once_counts_whatever_becomes_of_the_others() -> None:
+    settling = Settling(
+        Ledger(),
+        errors={"evt_30": LedgerUnavailable("away")},
+        at_once=frozenset({"evt_20", "evt_40"}),
+    )
+    result = run(Stripe([event(number) for number in (20, 30, 40, 50)]), settling)
+    assert settling.asked == ["evt_40", "evt_20", "evt_50", "evt_30"]
+    assert (result.settled, result.failed) == (3, 1)
+    assert result.progress == Progress(watermark=event(30).created)
+
+
+def test_events_are_settled_fifty_at_once() -> None:
+    batches: list[int] = []
+
+    def settle(events: Sequence[object]) -> Iterator[tuple[int, Result]]:
+        batches.append(len(events))
+        return ((place, Result(outcome=Outcome.SETTLED)) for place in range(len(events)))
+
+    events = [ListedEvent(f"evt_{n}", f"cs_{n}", event(20).created, n) for n in range(120)]
+    reconcile(Stripe(events), Ledger(), settle, limits=LIMITS, now=NOW, deadline=plenty_of_time())
+    assert batches == [50, 50, 20]
 
 
 def test_an_order_that_may_still_come_is_waited_for_without_an_error() -> None:

@@ -1,4 +1,4 @@
-"""The use case for many events at once: what a sale brings, settled in one transaction.
+"""The use case for many events at once: what a sale or an outage brings, in one transaction.
 
 The rules are those of one event. What the batch does not settle is handled by
 :func:`~settlement.domain.service.handle_stripe_event` afterwards, one by one.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def handle_stripe_events(
     openers: Sequence[Callable[[], object]], delivery: Delivery, parts: Callable[[], Parts]
-) -> Iterator[Result]:
+) -> Iterator[tuple[int, Result]]:
     """Settle what many Stripe events report, each exactly once.
 
     Args:
@@ -31,16 +31,17 @@ def handle_stripe_events(
         parts: Gives the ledger and the rules, or raises ``SettlementError``.
 
     Yields:
-        One result per event, in their order; nothing is raised. Each rests on its own outcome.
+        The place of an event and its result, which rests on its own outcome: first of those that
+        the batch settled, then of the others, each handled when it is asked for. Nothing is raised.
     """
     payments = _payments(openers, parts)
-    settled = _settle(payments, delivery, parts)
+    orders = _settle(payments, delivery, parts)
+    settled = {place for place, payment in payments.items() if payment.order_id in orders}
+    for place in sorted(settled):
+        yield place, _settled(payments[place])
     for place, open_event in enumerate(openers):
-        payment = payments.get(place)
-        if payment is not None and payment.order_id in settled:
-            yield _settled(payment)
-        else:
-            yield handle_stripe_event(open_event, delivery, parts)
+        if place not in settled:
+            yield place, handle_stripe_event(open_event, delivery, parts)
 
 
 def _payments(

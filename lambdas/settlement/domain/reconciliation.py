@@ -22,17 +22,22 @@ from settlement.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from settlement.domain.clock import Deadline
     from settlement.domain.outcomes import Result
     from settlement.errors import SettlementError
+
+    Settle = Callable[[Sequence[object]], Iterable[tuple[int, Result]]]
 
 MAX_BACKLOG: Final = 20_000
 """Events held at once: the oldest ones. The others are listed again by the next round."""
 
 LISTING_SHARE: Final = 0.5
 """Of the time left, for listing; the rest is for settling what was found."""
+
+AT_ONCE: Final = 50
+"""Events settled in one transaction, as in on-sale mode."""
 
 RESERVE_SECONDS: Final = 3.0
 """Kept back to record how far the run came."""
@@ -190,7 +195,7 @@ class Backlog:
 def reconcile(
     stripe: StripeEvents,
     ledger: ReconciliationLedger,
-    settle: Callable[[object], Result],
+    settle: Settle,
     *,
     limits: Limits,
     now: datetime,
@@ -201,7 +206,7 @@ def reconcile(
     Args:
         stripe: where events are listed.
         ledger: what is known of them, and where the watermark is kept.
-        settle: takes an Event object to a committed outcome.
+        settle: takes Event objects to their outcomes; gives the place of each and its result.
         limits: how far back, and up to when.
         now: aware.
         deadline: of the run.
@@ -237,7 +242,7 @@ def _reconcile_window(
     run: Run,
     stripe: StripeEvents,
     ledger: ReconciliationLedger,
-    settle: Callable[[object], Result],
+    settle: Settle,
     deadline: Deadline,
 ) -> Run:
     backlog, error = Backlog(window), None
@@ -254,18 +259,34 @@ def _reconcile_window(
         listed += len(page.events)
         after = page.events[-1].id if page.events else None
     run = replace(run, listed=listed, error=error)
-    uncommitted: datetime | None = None
-    for event in backlog.oldest_first():
-        if deadline.remaining() <= RESERVE_SECONDS:
-            uncommitted = uncommitted or event.created
-            break
-        result = settle(event.value)
-        run = _count(run, result)
-        if result.error is not None:
-            uncommitted = uncommitted or event.created
-            if not isinstance(result.error, _ONE_EVENTS):
-                break
+    waiting = backlog.oldest_first()
+    run, committed = _settle_all(waiting, run, settle, deadline)
+    uncommitted = next((each.created for each in waiting if each.id not in committed), None)
     return replace(run, progress=backlog.progress(run.progress, uncommitted))
+
+
+def _settle_all(
+    waiting: Sequence[ListedEvent], run: Run, settle: Settle, deadline: Deadline
+) -> tuple[Run, set[str]]:
+    """Settle batch by batch, as long as there is time and the next one may fare better.
+
+    Returns:
+        The run with what came of them, and the ids of those that are committed.
+    """
+    committed: set[str] = set()
+    for start in range(0, len(waiting), AT_ONCE):
+        if deadline.remaining() <= RESERVE_SECONDS:
+            break
+        batch = waiting[start : start + AT_ONCE]
+        for place, result in settle([event.value for event in batch]):
+            run = _count(run, result)
+            if result.error is None:
+                committed.add(batch[place].id)
+            elif not isinstance(result.error, _ONE_EVENTS):
+                return run, committed
+            if deadline.remaining() <= RESERVE_SECONDS:
+                break
+    return run, committed
 
 
 def _count(run: Run, result: Result) -> Run:
