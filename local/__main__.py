@@ -267,6 +267,12 @@ def _read(outputs: Path) -> tuple[Addresses, list[Order]]:
     if not outputs.exists():
         raise ValueError("No local cloud is running here: start one with `make cloud`.")
     values = json.loads(outputs.read_text(encoding="utf-8"))
+    missing = {field.name for field in fields(Addresses)} - values.keys()
+    if missing:
+        raise ValueError(
+            f"{os.path.relpath(outputs)} has no {', '.join(sorted(missing))}: another version of "
+            "this repository wrote it. End its cloud, and delete the file."
+        )
     addresses = Addresses(**{field.name: values[field.name] for field in fields(Addresses)})
     return addresses, [Order(**order) for order in values["orders"]]
 

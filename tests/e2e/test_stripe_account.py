@@ -327,15 +327,43 @@ def test_a_new_api_version_replaces_both(
     assert at_stripe(stripe) == NOTHING
 
 
-def test_a_creation_that_fails_leaves_nothing_at_stripe(
-    stripe: StripeServer, stack: ConnectedStack
-) -> None:
-    # The endpoint comes last: what it fails on has the destination, the bus and the API before it.
+def lose_the_endpoint(stripe: StripeServer, _stack: ConnectedStack) -> None:
+    """The endpoint comes last: it has the destination, the bus and the API before it."""
     stripe.inject(path="/v1/webhook_endpoints", method="POST", status=400, executed=True)
 
-    with pytest.raises(CdkError, match="StripeWebhookEndpoint"):
+
+def give_a_live_key(stripe: StripeServer, stack: ConnectedStack) -> None:
+    stack.key = stripe.account.live_key
+    stack.give()
+
+
+def give_a_key_that_only_reads(stripe: StripeServer, stack: ConnectedStack) -> None:
+    stack.key = stripe.add_key(permissions=["webhook_read"])
+    stack.give()
+
+
+@pytest.mark.parametrize(
+    ("fail", "reason"),
+    [
+        (lose_the_endpoint, "StripeWebhookEndpoint"),
+        (give_a_live_key, "the Stripe API key is of live mode"),
+        (give_a_key_that_only_reads, "'rak_webhook_write' permission"),
+    ],
+)
+def test_a_creation_that_fails_says_why_and_leaves_nothing_at_stripe(
+    stripe: StripeServer,
+    stack: ConnectedStack,
+    fail: Callable[[StripeServer, ConnectedStack], None],
+    reason: str,
+) -> None:
+    fail(stripe, stack)
+
+    with pytest.raises(CdkError) as error:
         stack.deploy()
 
+    # The CLI breaks its lines.
+    assert reason in " ".join(str(error.value).split())
+    assert stack.key not in str(error.value)
     assert at_stripe(stripe) == NOTHING
 
 

@@ -144,6 +144,18 @@ def test_addresses_of_a_killed_cloud_are_replaced(outputs: Path) -> None:
     assert command_line._read(outputs) == (any_addresses(), [ORDER])
 
 
+def test_addresses_that_another_version_wrote_are_an_error_that_says_so(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line._write(outputs, any_addresses(), [ORDER])
+    written = json.loads(outputs.read_text())
+    del written["stripe_url"]
+    outputs.write_text(json.dumps(written))
+    for command in ("send", "cloud"):
+        assert command_line.main([command, "--outputs", str(outputs)]) == 1
+        assert "has no stripe_url: another version" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("route", ["mail", ""])
 def test_route_that_there_is_not_is_refused(route: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
