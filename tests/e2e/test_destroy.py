@@ -10,56 +10,30 @@ from aws_cdk import RemovalPolicy
 
 from local.checkouts import Answer
 from local.cloud import LocalCloud
-from local.servers.cdk import CdkCli
 from stacks.environments import Environment
-from tests.e2e.account import Resource, resources, synthesise
+from tests.e2e.account import Resource, resources
 from tests.e2e.by_hand import MadeByHand, made_by_hand
+from tests.e2e.second_stack import SecondStack
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
 
-class SecondStack:
-    """A deployment of the same service under other names, on the same database."""
-
-    def __init__(
-        self,
-        cloud: LocalCloud,
-        stripe: MadeByHand,
-        name: str,
-        removal_policy: RemovalPolicy,
-        directory: Path,
-    ) -> None:
-        environment = Environment(
-            name=name,
-            livemode=False,
-            resource_prefix=name,
-            event_source_name=stripe.event_source,
-            database_tls=False,
-            removal_policy=removal_policy,
-        )
-        self._cloud = cloud
-        self.stripe = stripe
-        self._name = synthesise(environment, directory)
-        self._cdk = CdkCli(cloud.aws.environment(), directory=directory, assembly=directory)
-
-    def deploy(self) -> None:
-        database = self._cloud.database.address
-        outputs = self._cdk.deploy(
-            self._name,
-            {
-                "DbHost": database.host,
-                "DbPort": str(database.port),
-                "DbName": database.name,
-                "DbUser": database.user,
-                "DbPassword": database.password,
-                "StripeSecretKey": "sk_test_second",
-                "StripeWebhookSecret": self.stripe.signing_secret,
-            },
-        )
-        self.stripe.point_at(outputs["WebhookUrl"])
-
-    def destroy(self) -> None:
-        self._cdk.destroy(self._name)
+def second_stack(
+    cloud: LocalCloud,
+    stripe: MadeByHand,
+    name: str,
+    removal_policy: RemovalPolicy,
+    directory: Path,
+) -> SecondStack:
+    environment = Environment(
+        name=name,
+        livemode=False,
+        resource_prefix=name,
+        event_source_name=stripe.event_source,
+        database_tls=False,
+        removal_policy=removal_policy,
+    )
+    return SecondStack(cloud, stripe, environment, directory)
 
 
 @pytest.fixture
@@ -92,7 +66,7 @@ def kinds(found: set[Resource]) -> dict[str, int]:
 def test_destroy_leaves_the_tables_and_nothing_in_the_account(
     cloud: LocalCloud, stripe: MadeByHand, tmp_path: Path
 ) -> None:
-    stack = SecondStack(cloud, stripe, "passing", RemovalPolicy.DESTROY, tmp_path)
+    stack = second_stack(cloud, stripe, "passing", RemovalPolicy.DESTROY, tmp_path)
 
     added, left = life_of(stack, cloud)
 
@@ -105,7 +79,7 @@ def test_destroy_leaves_the_tables_and_nothing_in_the_account(
 def test_destroy_keeps_messages_logs_and_secrets_where_they_are_to_be_retained(
     cloud: LocalCloud, stripe: MadeByHand, tmp_path: Path
 ) -> None:
-    stack = SecondStack(
+    stack = second_stack(
         cloud, stripe, "lasting", RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE, tmp_path
     )
 

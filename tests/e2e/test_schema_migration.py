@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
 from local.cloud import LocalCloud
 from local.servers.cdk import CdkError
 from local.servers.mariadb import DatabaseAddress
-from local.servers.shop_database import ThrowawayDatabase
 from local.shop import Shop
+from tests.e2e.another_database import another_database
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -21,21 +19,11 @@ pytestmark = pytest.mark.xdist_group("e2e")
 def second(cloud: LocalCloud) -> Iterator[DatabaseAddress]:
     """Another database on the same server, with the shop's tables; the stack is told again of the
     first at the end."""
-    assert isinstance(cloud.database, ThrowawayDatabase)
-    first = cloud.database.address
-    address = replace(first, name="second")
-    with closing(cloud.database.server.admin_connection()) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE OR REPLACE DATABASE second")
-            # Whoever the stack is deployed with now: another test changes the user.
-            cursor.execute("SELECT DISTINCT user, host FROM mysql.db WHERE db = %s", (first.name,))
-            for user, host in cursor.fetchall():
-                cursor.execute("GRANT ALL ON second.* TO %s@%s", (user, host))
+    with another_database(cloud, "second") as address:
         Shop(address).create_tables()
         yield address
+        first = cloud.database.address
         cloud.deploy({"DbName": first.name, "DbPort": str(first.port)})
-        with connection.cursor() as cursor:
-            cursor.execute("DROP DATABASE second")
 
 
 def stack_status(cloud: LocalCloud) -> str:

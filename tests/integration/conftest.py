@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import cache
 
@@ -15,17 +15,23 @@ from tests.support.stripe_server import partner_events, stripe_server
 __all__ = ["partner_events", "stripe_server"]
 
 
+@pytest.fixture(scope="session", params=["OFF", "ON"], ids=["", "snapshot_isolation"])
+def server_options(request: pytest.FixtureRequest) -> Mapping[str, str]:
+    """Both ways in which servers isolate: ON is the default since MariaDB 11.6.2."""
+    return {"loose_innodb_snapshot_isolation": request.param}
+
+
 @pytest.fixture(scope="session")
-def shared_server() -> Iterator[MariaDBServer]:
+def shared_server(server_options: Mapping[str, str]) -> Iterator[MariaDBServer]:
     """One server a test process, for tests that leave it as they found it."""
-    with MariaDBServer() as server:
+    with MariaDBServer(options=server_options) as server:
         yield server
 
 
 @pytest.fixture
-def server() -> Iterator[MariaDBServer]:
+def server(server_options: Mapping[str, str]) -> Iterator[MariaDBServer]:
     """A server of the test's own, to be broken."""
-    with MariaDBServer() as server:
+    with MariaDBServer(options=server_options) as server:
         yield server
 
 

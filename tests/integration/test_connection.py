@@ -20,8 +20,8 @@ from settlement.adapters.database import Database
 from settlement.domain.clock import Deadline
 from settlement.domain.outcomes import Outcome
 from settlement.errors import LedgerUnavailable
-from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, event_for
-from tests.support.waiting import join
+from tests.support.cachao import PASSWORD, USER, Cachao, Holder, deliver, deliver_batch, event_for
+from tests.support.waiting import SECONDS, join
 
 
 def test_call_ends_before_its_deadline_while_the_database_is_stuck(cachao: Cachao) -> None:
@@ -163,6 +163,26 @@ def test_repeated_answer_is_not_taken_for_the_next_ones(cachao: Cachao) -> None:
     assert (cachao.status(order), cachao.settlements(order)) == ("pending", 0)
 
 
+def test_repeated_answer_is_not_taken_for_the_next_batchs(cachao: Cachao) -> None:
+    """The answer that is repeated names two places; the next batch cannot settle its second."""
+    orders = [cachao.add_order() for _ in range(6)]
+    events = [event_for(order, payment=str(order.id)) for order in orders[:5]]
+    events.append(event_for(orders[5], payment="too_little", amount=orders[5].amount - 100))
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        deliver_batch(events[:2], database)
+        proxy.repeat_next_answer()
+        first = deliver_batch(events[2:4], database)
+        second = deliver_batch(events[4:], database)
+
+    # Duplicates where half an answer was repeated: the connection was lost after the commit.
+    outcomes = [result.outcome for result in (*first, *second)]
+    assert set(outcomes[:3]) <= {Outcome.SETTLED, Outcome.DUPLICATE}
+    assert outcomes[3] is Outcome.ANOMALY
+    assert [cachao.settlements(order) for order in orders] == [1, 1, 1, 1, 1, 0]
+
+
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + 30
     while not is_so():
@@ -172,38 +192,52 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 FORK = """
 import json, os, sys
 from contextlib import closing
-from tests.support.cachao import Database, DatabaseSettings, Deadline, FixedCredentials
+from tests.support.cachao import (
+    DatabaseSettings, Deadline, FixedCredentials, ShopDatabase, ShopTables, deliver, order_tables_of
+)
 
 host, port, name, user, password = sys.argv[1:]
+first, parents, childs = json.load(sys.stdin)
 settings = DatabaseSettings(host=host, port=int(port), name=name, user=user, password=password,
                             secret_arn=None, ca_file=None)
-with closing(Database(settings, FixedCredentials(user, password))) as database:
+tables = order_tables_of(ShopTables())
+with closing(ShopDatabase(settings, FixedCredentials(user, password), tables=tables)) as database:
     ask = lambda: database.query("SELECT CONNECTION_ID()", Deadline(30))[0][0]
-    before = ask()
+    work = lambda events: [deliver(event, database).outcome.value for event in events]
+    begun, before = work(first), ask()
     reading, writing = os.pipe()
     if not (child := os.fork()):
-        os.write(writing, str(ask()).encode())
+        os.write(writing, json.dumps([work(childs), ask()]).encode())
         database.close()
         os._exit(0)
+    outcomes = work(parents)
     os.waitpid(child, 0)
-    print(json.dumps([before, int(os.read(reading, 100)), ask()]))
+    print(json.dumps([[begun + outcomes, before], json.loads(os.read(reading, 65536)),
+                      [work(first), ask()]]))
 """
 
 
-def test_connection_is_never_used_by_two_processes(cachao: Cachao) -> None:
-    """A fork connects anew, and ends without ending the session of the process it came from."""
+def test_two_processes_that_deliver_after_a_fork_use_a_connection_each(cachao: Cachao) -> None:
+    """The fork connects anew, and ends without ending the session of the process it came from."""
+    orders = [cachao.add_order() for _ in range(41)]
+    events = [event_for(order, payment=str(order.id)) for order in orders]
+    lanes = [events[:1], events[1:21], events[21:]]
     server = cachao.server
+    address = [server.host, str(server.port), cachao.name, USER, PASSWORD]
     run = subprocess.run(
-        [sys.executable, "-c", FORK, server.host, str(server.port), cachao.name, USER, PASSWORD],
+        [sys.executable, "-c", FORK, *address],
+        input=json.dumps(lanes),
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=SECONDS,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
-    before, child, after = json.loads(run.stdout)
+    (parents, before), (childs, child), (again, after) = json.loads(run.stdout)
+    assert (parents, childs, again) == (["settled"] * 21, ["settled"] * 20, ["duplicate"])
     assert before == after != child
+    assert [cachao.settlements(order) for order in orders] == [1] * 41
 
 
 def test_connection_that_the_server_ended_is_replaced_without_a_failure(cachao: Cachao) -> None:

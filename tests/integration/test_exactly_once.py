@@ -22,7 +22,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from local.servers.mariadb import MariaDBServer
 from local.shop import Order
 from settlement.adapters.database import Database
 from settlement.domain.clock import Deadline
@@ -246,15 +245,6 @@ def test_any_deliveries_settle_each_order_exactly_once(cachao: Cachao) -> None:
     run_state_machine_as_test(
         Deliveries, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
     )
-
-
-def test_any_deliveries_settle_each_order_exactly_once_under_snapshot_isolation() -> None:
-    """Where the server has the variable: on by default since 11.6.2, off in 10.11."""
-    with MariaDBServer(options={"loose_innodb_snapshot_isolation": "ON"}) as server:
-        Deliveries.cachao = Cachao(server)
-        run_state_machine_as_test(
-            Deliveries, settings=settings(max_examples=20, stateful_step_count=20, deadline=None)
-        )
 
 
 def test_delivery_waits_for_the_one_that_settles_the_same_order(cachao: Cachao) -> None:
