@@ -269,7 +269,7 @@ class Shop:
         """Date back how far reconciliation has come, as far as an hour without a run leaves it."""
         self.query(
             "UPDATE reconciliation SET watermark = UTC_TIMESTAMP() - INTERVAL 1 HOUR "
-            "WHERE watermark > UTC_TIMESTAMP() - INTERVAL 1 HOUR"
+            "WHERE mode = 'test' AND watermark > UTC_TIMESTAMP() - INTERVAL 1 HOUR"
         )
 
     def _add(self, table: str, id_column: str, columns: dict[Any, object]) -> int | str:
