@@ -127,8 +127,12 @@ settings: setup ## Write the tables of docs/settings.md anew
 	$(BIN)/python scripts/update_settings_tables.py
 
 .PHONY: bench
-bench: setup ## Measure settlements, cold start and synth; rewrites docs/benchmarks.md
+bench: setup ## Measure settlements, cold start, synth and a sale; rewrites docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+.PHONY: sale
+sale: setup ## Play an on-sale of 10,000 orders in a local cloud, with all that goes wrong then
+	$(BIN)/python -m benchmarks.sale
 
 .PHONY: wheel
 wheel: setup ## Build the wheel and the sdist into dist

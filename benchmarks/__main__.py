@@ -1,5 +1,5 @@
-"""All that `make bench` measures, on one page: settlements, the cold start, `cdk synth` and
-reconciliation after an outage.
+"""All that `make bench` measures, on one page: settlements, the cold start, `cdk synth`,
+reconciliation after an outage, and an on-sale.
 
     python -m benchmarks
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import catch_up, settlements, synth
+from benchmarks import catch_up, sale, settlements, synth
 
 SYNTH_ROUNDS = 7
 
@@ -31,9 +31,11 @@ def main() -> int:
     options.write |= not options.quick
     results = settlements.run(options)
     caught_up = catch_up.measure(catch_up.QUICK_ORDERS if options.quick else catch_up.ORDERS)
+    sold = sale.measure(sale.QUICK if options.quick else sale.FULL)
     synthesised = synth_section(1 if options.quick else SYNTH_ROUNDS)
-    settlements.publish(results, options, more=f"{synthesised}\n\n{caught_up.section()}")
-    broken = catch_up.say_what_is_broken(caught_up)
+    more = "\n\n".join([synthesised, caught_up.section(), sold.section()])
+    settlements.publish(results, options, more=more)
+    broken = catch_up.say_what_is_broken(caught_up) | sale.say_what_is_broken(sold)
     return settlements.verdict(results, options) or (1 if broken and options.check else 0)
 
 

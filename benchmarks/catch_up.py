@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.settlements import PAGE
+from benchmarks import pages
 from benchmarks.workload import AMOUNT, CURRENCY, SERVER_OPTIONS, Workload
 from local.fake_stripe.server import StripeServer
 from local.servers.mariadb import MariaDBServer
@@ -39,7 +39,6 @@ OUTAGE = timedelta(hours=1)
 TIMEOUT_SECONDS = 300.0
 """The function's default timeout."""
 HEADING = "## After an outage of both routes"
-NEXT_HEADING = "## The machine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,14 +172,6 @@ def pay_and_lose(stripe: StripeServer, orders: int) -> None:
         )
 
 
-def with_section(page: str, section: str) -> str:
-    """Return the page with its section replaced, or put before the last one."""
-    before, _, rest = page.partition(HEADING)
-    if rest:
-        return before + section + "\n\n" + NEXT_HEADING + rest.partition(NEXT_HEADING)[2]
-    return page.replace(NEXT_HEADING, f"{section}\n\n{NEXT_HEADING}", 1)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and write what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.catch_up", description=__doc__)
@@ -190,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured = measure(QUICK_ORDERS if options.quick else ORDERS)
     print(measured.section())
     if options.write:
-        PAGE.write_text(with_section(PAGE.read_text("utf-8"), measured.section()), "utf-8")
+        pages.write_section(HEADING, measured.section())
     return 1 if say_what_is_broken(measured) else 0
 
 

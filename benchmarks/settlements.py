@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import ROOT, cold_start, growth, machine, report
+from benchmarks import cold_start, growth, machine, report
 from benchmarks.comparison import Comparison
 from benchmarks.distance import distance
+from benchmarks.pages import PAGE
 from benchmarks.results import Results
 from benchmarks.workload import SERVER_OPTIONS, Workload
 from local.servers.mariadb import MariaDBServer
 
-PAGE = ROOT / "docs" / "benchmarks.md"
 DELAYS_MS = (0, 1)
 COLD_START_ORDERS = 1_000
 

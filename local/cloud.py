@@ -157,18 +157,22 @@ class LocalCloud:
 
     def raise_stripe_roll(self) -> None:
         """Raise `stripe_roll` in `cdk.json` and deploy: what was deleted at Stripe is made anew."""
-        settings = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))
-        settings["context"]["environments"][ENVIRONMENT]["stripe_roll"] = 1
-        project = self.aws.directory / "project"
-        project.mkdir()
-        (project / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
-        cdk = CdkCli(self.aws.environment(), directory=self.aws.directory, project=project)
-        outputs = cdk.deploy(STACK, {}, direct=True)
+        outputs = self.deploy_with(stripe_roll=1)
         self.addresses = replace(
             self.addresses,
             event_bus=outputs["EventBusName"],
             event_rule_arn=outputs["EventRuleArn"],
         )
+
+    def deploy_with(self, **changes: object) -> dict[str, str]:
+        """Change settings of the environment in `cdk.json` and deploy; return the outputs."""
+        settings = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))
+        settings["context"]["environments"][ENVIRONMENT].update(changes)
+        project = self.aws.directory / "project"
+        project.mkdir(exist_ok=True)
+        (project / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
+        cdk = CdkCli(self.aws.environment(), directory=self.aws.directory, project=project)
+        return cdk.deploy(STACK, {}, direct=True)
 
     def destroy(self) -> None:
         """`cdk destroy`. The servers stay."""

@@ -10,6 +10,7 @@ import pytest
 from aws_cdk import RemovalPolicy
 
 from local.cloud import LocalCloud
+from local.sale import Sale, Stage, play
 from local.servers.cdk import CdkCli
 from local.shop import Order
 from local.waiting import wait_for
@@ -134,6 +135,29 @@ def test_waiting_events_settle_in_one_batch_and_poison_ends_in_the_dlq(
     assert transactions == 1
     wait_for(lambda: sale.messages("OnSaleDlqUrl") == 1 or None, "the poison to be in the DLQ")
     assert sale.messages("OnSaleQueueUrl") == 0
+
+
+def test_a_sale_in_which_the_database_restarts_settles_every_order_once(
+    cloud: LocalCloud, sale: SaleStack
+) -> None:
+    """With events that come twice, wrong amounts, and some that nothing can be read from."""
+    sale.deploy("queued")
+    stage = Stage(
+        aws=cloud.aws,
+        shop=cloud.shop,
+        database=cloud.database,
+        stripe=cloud.stripe_server,
+        outputs=sale.outputs,
+    )
+
+    played = play(Sale(orders=300, duplicates=10, wrong_amounts=10, poison=10), stage, seconds=180)
+
+    cloud.shop.query(
+        "DELETE FROM payment_anomalies "
+        "WHERE order_id IN (SELECT id FROM ticket_orders WHERE ticket_id = %s)",
+        played.ticket,
+    )
+    assert played.broken() == []
 
 
 def test_changing_the_mode_under_traffic_loses_nothing(cloud: LocalCloud, sale: SaleStack) -> None:
