@@ -4,7 +4,6 @@ Nothing is written down that is not so: that a payment is settled is asked of th
 refunded of Stripe. Money goes out by Stripe's dashboard alone.
 """
 
-import json
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -12,11 +11,16 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from stripe_settlement_cli.aws import AWS_ERRORS, error_code, is_denied
+from stripe_settlement_cli.aws import AWS_ERRORS, error_code
 from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.deployment import DeploymentError
-from stripe_settlement_cli.failure_reasons import printable, read_response
+from stripe_settlement_cli.event_function import (
+    EventFunction,
+    NoFunctionError,
+    configurations_of,
+)
+from stripe_settlement_cli.failure_reasons import printable
 from stripe_settlement_cli.operations import RESOLVE, OperationsError, invoke
 from stripe_settlement_cli.report import age, console, say
 from stripe_settlement_cli.stripe_side import (
@@ -25,7 +29,6 @@ from stripe_settlement_cli.stripe_side import (
     open_stripe,
 )
 
-_EVENT_HANDLER: Final = "eventbridge_handler.handler"
 _NO_KEY: Final = "there is no Stripe API key; set STRIPE_API_KEY"
 _RETRIED: Final = frozenset(
     {"unknown_order", "cannot_be_settled", "amount_mismatch", "currency_mismatch", "thin_event"}
@@ -90,20 +93,14 @@ def _list(context: Context) -> int:
 def _retry(context: Context, id_: int) -> int:
     anomaly = _find(context, id_)
     configurations = _configurations(context)
-    function = next((each for each in configurations if each["Handler"] == _EVENT_HANDLER), None)
-    if function is None:
-        raise _RefusedError("The EventBridge route's function is not there, or you may not look.")
+    try:
+        function = EventFunction(context.clients, configurations)
+    except NoFunctionError as error:
+        raise _RefusedError(str(error)) from None
     with open_stripe(*_key(context, configurations)) as client:
         event = _event(client, anomaly)
     event_id = event["id"]
-    variables = function.get("Environment", {}).get("Variables", {})
-    source = variables.get("STRIPE_EVENT_SOURCE") or "aws.partner/stripe.com/retried"
-    envelope = {"source": source, "detail-type": event["type"], "detail": event}
-    invoker = context.clients.invoker(function_timeout=function["Timeout"], at_once=1)
-    answer = invoker.invoke(FunctionName=function["FunctionArn"], Payload=json.dumps(envelope))
-    response = read_response(
-        answer["Payload"].read(), failed="FunctionError" in answer, event_id=event_id
-    )
+    response = function.settle(event)
     settled = response.outcome in ("settled", "duplicate")
     said = response.outcome or str(response.reason)
     code = ExitCode.DONE if settled and _find_open(context, id_) is None else ExitCode.REMAINS
@@ -190,16 +187,7 @@ def _find(context: Context, id_: int) -> dict[str, Any]:
 
 
 def _configurations(context: Context) -> list[dict[str, Any]]:
-    """Return those of the stack's functions that are there and may be looked at."""
-    client = context.clients.client("lambda")
-    found = []
-    for each in context.deployment.stack.of_type("AWS::Lambda::Function"):
-        try:
-            found.append(client.get_function_configuration(FunctionName=each.physical_id))
-        except client.exceptions.ClientError as error:
-            if not is_denied(error) and error_code(error) != "ResourceNotFoundException":
-                raise
-    return found
+    return configurations_of(context.deployment.stack, context.clients)
 
 
 def _key(context: Context, configurations: list[dict[str, Any]]) -> tuple[str, str | None]:

@@ -4,6 +4,7 @@ import argparse
 import importlib.metadata
 import re
 import sys
+from datetime import timedelta
 from enum import IntEnum
 from importlib.util import find_spec
 from typing import Final
@@ -30,6 +31,7 @@ examples:
   stripe-settlement redrive --stack cachao-payments-prod             settle it now
   stripe-settlement doctor --stack cachao-payments-prod              is all well?
   stripe-settlement explain --stack cachao-payments-prod 4711        what became of an order
+  stripe-settlement reconcile --stack cachao-payments-prod           what no route has brought
 """
 
 _EXIT_CODES: Final = """\
@@ -83,6 +85,22 @@ exit codes:
   1    some are open, or the one that was named is, and the last line says why
   2    nothing was begun
   130  interrupted
+"""
+
+
+_RECONCILE: Final = """\
+Compare what was paid at Stripe with what the ledger knows: settled, anomaly or missing. With
+--settle, the EventBridge route's function is given each event that is missing, as safely as redrive
+does. Stripe is asked with the key of STRIPE_API_KEY, or that of the stack's own secret; Stripe
+keeps events for 30 days. What is younger than ten minutes is left to the routes.
+"""
+
+_RECONCILE_EXIT_CODES: Final = """\
+exit codes:
+  0    nothing is missing, or all of it is settled now
+  1    a payment is missing, or one that was does not fit its order
+  2    nothing was begun: no key, no permission, Stripe or the database was not asked
+  130  interrupted; what was settled is settled
 """
 
 
@@ -144,6 +162,22 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_common(explain)
     _add_anomalies(commands)
+    reconcile = commands.add_parser(
+        "reconcile",
+        help="what was paid at Stripe and is not settled; with --settle, settle it",
+        description=_RECONCILE,
+        epilog=_RECONCILE_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    reconcile.add_argument(
+        "--since",
+        type=_since,
+        default=timedelta(hours=24),
+        metavar="24h",
+        help="how far back: minutes, hours or days, as in 90m, 24h, 3d; by default 24h",
+    )
+    reconcile.add_argument("--settle", action="store_true", help="settle what is missing")
+    _add_common(reconcile)
     return top
 
 
@@ -170,6 +204,18 @@ def _add_anomalies(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     resolve.add_argument(
         "--note", metavar="TEXT", help="why, for who reads it later; no customer's name or address"
+    )
+
+
+def _since(text: str) -> timedelta:
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if found := re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text):
+        since = timedelta(**{units[found[2]]: int(found[1])})
+        if since <= timedelta(days=30):
+            return since
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is none; allowed are minutes, hours or days up to the 30 that Stripe keeps "
+        "events, as in 90m, 24h, 3d"
     )
 
 
@@ -218,9 +264,16 @@ def main(arguments: list[str] | None = None) -> int:
     from stripe_settlement_cli.anomalies import anomalies
     from stripe_settlement_cli.doctor import doctor
     from stripe_settlement_cli.explain import explain
+    from stripe_settlement_cli.reconcile import reconcile
     from stripe_settlement_cli.redrive import redrive
 
-    commands = {"redrive": redrive, "explain": explain, "doctor": doctor, "anomalies": anomalies}
+    commands = {
+        "redrive": redrive,
+        "explain": explain,
+        "doctor": doctor,
+        "anomalies": anomalies,
+        "reconcile": reconcile,
+    }
     try:
         return commands[asked.command](asked)
     except KeyboardInterrupt:  # Before there was anything to finish, or for the second time.

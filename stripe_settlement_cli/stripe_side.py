@@ -87,6 +87,21 @@ class StripeRefusedError(Exception):
     """Stripe was not asked, or did not say; why, without anything secret or personal."""
 
 
+def require_mode(key: str, *, livemode: bool) -> None:
+    """Refuse an API key that is of the other mode than the stack, or of none.
+
+    Raises:
+        StripeRefusedError: it is; the message says what to set.
+    """
+    mode = _LIVE_KEYS.get(key[:7])
+    if mode is not livemode:
+        has = {True: "of live mode", False: "of test mode", None: "no secret or restricted key"}
+        stack = "live" if livemode else "test"
+        raise StripeRefusedError(
+            f"the API key is {has[mode]}. Set STRIPE_API_KEY to one of the stack's, {stack} mode."
+        )
+
+
 class StripeUnknownIdError(StripeRefusedError):
     """Stripe knows no such object, in the key's mode and account."""
 

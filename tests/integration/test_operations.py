@@ -19,7 +19,11 @@ from settlement.errors import LedgerUnavailable
 from tests.support.cachao import OTHER_TABLES, Cachao, ShopDatabase, deliver, event_for
 from tests.support.invocations import AnyContext
 
-VERBS = ("database", "order", "anomalies", "unsettled", "counters")
+VERBS = ("database", "order", "anomalies", "unsettled", "counters", "known_events")
+
+
+def _listed(payment: str) -> dict[str, str]:
+    return {"event_id": f"evt_{payment}", "session_id": f"cs_{payment}"}
 
 
 class Operator:
@@ -161,6 +165,17 @@ def test_a_counter_that_differs_from_the_paid_orders_is_named(operator: Operator
     assert [(each["counter"], each["paid"]) for each in found["discount_codes"]] == [(7, 1)]
 
 
+def test_of_a_page_of_events_those_that_are_known_are_told(operator: Operator) -> None:
+    deliver(event_for(operator.cachao.add_order()), operator.database)
+    deliver(event_for(operator.cachao.add_order(), payment="b", amount=1), operator.database)
+    again = {"event_id": "evt_other", "session_id": "cs_a"}
+    listed = [_listed("a"), _listed("b"), _listed("c"), again]
+    found = operator.read("known_events", events=listed)
+    settled = {"evt_a": "settled", "evt_other": "settled"}
+    assert found == {"outcomes": {**settled, "evt_b": "anomaly"}}
+    assert operator.read("known_events", events=[]) == {"outcomes": {}}
+
+
 def test_the_reading_session_cannot_write(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +196,8 @@ def test_nothing_personal_is_in_any_response(operator: Operator) -> None:
         "resolution_note = 'bob@example.com rang', resolved_by = 'carol@example.com'"
     )
     operator.cachao.query("UPDATE ticket_orders SET email = 'dave@example.com'")
-    requests: list[dict[str, Any]] = [{"verb": verb} for verb in VERBS if verb != "order"]
+    arguments: dict[str, dict[str, Any]] = {"known_events": {"events": [_listed("b")]}}
+    requests = [{"verb": verb, **arguments.get(verb, {})} for verb in VERBS if verb != "order"]
     requests += [{"verb": "order", "id": each} for each in (str(order.id), "evt_b", "cs_a", "pi_b")]
     answers = [operator.read(**request) for request in requests]
     answers.append(operator.resolve(id=operator.anomaly()["id"], resolution="refunded"))
@@ -200,6 +216,9 @@ def test_nothing_personal_is_in_any_response(operator: Operator) -> None:
         ({"verb": "order", "id": "1 OR 1=1"}, "begins with evt_, cs_, pi_"),
         ({"verb": "anomalies", "limit": 101}, "from 1 to 100"),
         ({"verb": "anomalies", "after": "0"}, "from 0 to"),
+        ({"verb": "known_events"}, "up to 100 objects, each with event_id and session_id"),
+        ({"verb": "known_events", "events": [{"event_id": "evt_a"}]}, "up to 100 objects"),
+        ({"verb": "known_events", "events": [_listed("a")] * 101}, "up to 100 objects"),
     ],
 )
 def test_any_other_request_is_refused_with_what_is_allowed(

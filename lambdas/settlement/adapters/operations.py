@@ -6,6 +6,7 @@ person wrote. Amounts are in minor units, times in UTC.
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     Answer = dict[str, Any]
 
 MAX_PAGE: Final = 100
+MAX_ID: Final = 255
 RESOLUTIONS: Final = ("settled", "refunded", "dismissed")
 MAX_STATEMENT_SECONDS: Final = 20
 """For one reading statement: looking must not weigh on a database that is in trouble."""
@@ -63,6 +65,7 @@ class ReadingOperations:
             "anomalies": (self._open_anomalies, ("after", "limit")),
             "unsettled": (self._unsettled, ("limit",)),
             "counters": (self._counters, ()),
+            "known_events": (self._known_events, ("events",)),
         }
 
     def answer(self, request: object, deadline: Deadline) -> Answer:
@@ -122,7 +125,7 @@ class ReadingOperations:
         return None if session.try_out(statement) else session.query(statement)
 
     def _find_order(self, session: Session, id: object = None) -> Answer:  # noqa: A002
-        stripes = isinstance(id, str) and id.startswith(_STRIPE_IDS) and len(id) <= 255
+        stripes = isinstance(id, str) and id.startswith(_STRIPE_IDS) and len(id) <= MAX_ID
         keys: list[str] = []
         if stripes:
             found = session.query(self._text("operations_find_order.sql"), {"id": id})
@@ -177,6 +180,10 @@ class ReadingOperations:
             if self._tables.discount_codes
             else [],
         }
+
+    def _known_events(self, session: Session, events: object = None) -> Answer:
+        found = self._rows(session, "operations_known_events.sql", {"events": _listed(events)})
+        return {"outcomes": {each["event_id"]: each["outcome"] for each in found}}
 
     def _orders(self, session: Session, keys: Sequence[str]) -> list[Answer]:
         kind = self._tables.order_id
@@ -288,6 +295,27 @@ def _whole(name: str, value: object, minimum: int, maximum: int) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum:
         return value
     raise RequestRefused(f"{name} must be a whole number from {minimum} to {maximum}")
+
+
+def _listed(events: object) -> str:
+    """Return a page of events as the statement reads them."""
+    if not (
+        isinstance(events, list)
+        and len(events) <= MAX_PAGE
+        and all(_is_event(each) for each in events)
+    ):
+        raise RequestRefused(
+            f"events must be a list of up to {MAX_PAGE} objects, each with event_id and session_id"
+        )
+    return json.dumps(events)
+
+
+def _is_event(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"event_id", "session_id"}
+        and all(isinstance(each, str) and len(each) <= MAX_ID for each in value.values())
+    )
 
 
 def _said(name: str, value: object, longest: int) -> str:
