@@ -69,6 +69,35 @@ def test_another_teams_tables_settle_in_overlapping_batches(other_shop: Cachao) 
     assert other_shop.counters(orders[0])[0] == 80
 
 
+@pytest.mark.service_tables
+def test_server_that_joins_in_another_order_settles_the_same_orders() -> None:
+    """A join buffer returns the orders that it finds first, and those that are missing last."""
+    options: dict[str, str | int] = {
+        "join_cache_level": 8,
+        "optimizer_switch": "mrr=on,mrr_sort_keys=on,join_cache_bka=on",
+    }
+    with MariaDBServer(options=options) as server:
+        cachao = Cachao(server)
+        orders = [cachao.add_order() for _ in range(4)]
+        cachao.query("UPDATE ticket_orders SET id = id + 1000 WHERE id > %s", orders[1].id)
+        late = [replace(order, id=int(order.id) + 1000) for order in orders[2:]]
+        unknown = replace(orders[0], id=int(orders[1].id) + 1)
+        events = [
+            event_for(orders[0], payment="a", amount=orders[0].amount + 100),
+            event_for(unknown, payment="b"),
+            event_for(late[0], payment="c"),
+            event_for(late[1], payment="d"),
+        ]
+        with closing(cachao.database()) as database:
+            found = outcomes(deliver_batch(events, database))
+
+        assert found[0] is AnomalyKind.AMOUNT_MISMATCH
+        assert found[2:] == [Outcome.SETTLED] * 2
+        settled = cachao.query("SELECT order_id FROM settlements ORDER BY order_id")
+        assert [each for (each,) in settled] == [str(order.id) for order in late]
+        assert cachao.status(orders[0]) == "pending"
+
+
 def test_a_batch_takes_one_round_trip(cachao: Cachao, database: ShopDatabase) -> None:
     orders = [cachao.add_order() for _ in range(6)]
     deliver_batch(

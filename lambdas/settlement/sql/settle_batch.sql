@@ -21,11 +21,13 @@ BEGIN NOT ATOMIC
   START TRANSACTION;
   -- Nothing that this reads can change from here on: it decides for all that follows.
   SELECT GROUP_CONCAT(IF({order_is_open} AND {orders.quantity} > 0
-                         AND {amount_fits} AND {currency_fits}, '1', '0') SEPARATOR ''),
+                         AND {amount_fits} AND {currency_fits}, '1', '0')
+                      ORDER BY p_place SEPARATOR ''),
          MAX(EXISTS(SELECT 1 FROM payment_anomalies AS a
                      WHERE a.order_id = p_order_key AND a.resolved_at IS NULL))
     INTO v_settles, v_anomalies
     FROM JSON_TABLE(v_payments, '$[*]' COLUMNS (
+           p_place FOR ORDINALITY,
            p_order_id {id_type} PATH '$[0]',
            p_order_key VARCHAR(64) {ascii} PATH '$[0]',
            p_total DECIMAL(22,3) PATH '$[1]',
