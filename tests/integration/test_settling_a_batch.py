@@ -198,6 +198,28 @@ def test_a_batch_that_the_server_ends_settles_at_the_next_attempt(
     assert {cachao.counters(order)[0] for order in orders} == {2}
 
 
+def test_a_batch_locks_its_own_orders_alone_whatever_the_statistics_say(
+    server: MariaDBServer,
+) -> None:
+    """After a restart they may call a table empty that they were not told to be filled."""
+    cachao = Cachao(server)
+    orders = [cachao.add_order() for _ in range(30)]
+    cachao.query("UPDATE mysql.innodb_table_stats SET n_rows = 0, clustered_index_size = 1")
+    server.restart()
+    with closing(cachao.connect()) as other, closing(cachao.database()) as database:
+        other.begin()
+        other.cursor().execute(
+            "SELECT * FROM ticket_orders WHERE id = %s FOR UPDATE", (orders[0].id,)
+        )
+        results = deliver_batch(
+            [event_for(order, payment=f"p{n}") for n, order in enumerate(orders[1:])], database
+        )
+
+    assert outcomes(results) == [Outcome.SETTLED] * 29
+    [(_, waits)] = cachao.query("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'")
+    assert waits == "0"
+
+
 def test_a_batch_writes_what_single_settlements_write(
     cachao: Cachao, database: ShopDatabase
 ) -> None:

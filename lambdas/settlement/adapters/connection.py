@@ -40,6 +40,8 @@ SESSION = (
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     "time_zone = '+00:00', "
     "group_concat_max_len = 1048576, "  # MariaDB's default; a server may have less
+    # With it, a table that the statistics call empty, as after a restart, is read and locked whole.
+    "join_cache_level = 0, "
     f"innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
     # A function that freezes inside a transaction must not hold the order for longer.
     "idle_write_transaction_timeout = 10"

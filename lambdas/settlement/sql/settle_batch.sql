@@ -23,7 +23,7 @@ BEGIN NOT ATOMIC
   SELECT GROUP_CONCAT(IF({order_is_open} AND {orders.quantity} > 0
                          AND {amount_fits} AND {currency_fits}, '1', '0')
                       ORDER BY p_place SEPARATOR ''),
-         MAX(EXISTS(SELECT 1 FROM payment_anomalies AS a
+         MAX(EXISTS(SELECT 1 FROM payment_anomalies AS a FORCE INDEX (payment_anomalies_order)
                      WHERE a.order_id = p_order_key AND a.resolved_at IS NULL))
     INTO v_settles, v_anomalies
     FROM JSON_TABLE(v_payments, '$[*]' COLUMNS (
@@ -72,7 +72,7 @@ BEGIN NOT ATOMIC
              p_place FOR ORDINALITY,
              p_order_key VARCHAR(64) {ascii} PATH '$[0]',
              p_session_id VARCHAR(255) {ascii} PATH '$[5]'
-           )) AS p STRAIGHT_JOIN payment_anomalies AS a
+           )) AS p STRAIGHT_JOIN payment_anomalies AS a FORCE INDEX (payment_anomalies_order)
            ON a.order_id = p_order_key AND a.session_id = p_session_id AND a.resolved_at IS NULL
        SET a.resolved_at = %(now)s, a.resolution = 'settled'
      WHERE SUBSTR(v_settles, p_place, 1) = '1';
