@@ -257,6 +257,7 @@ class QueueRedrive:
         self._held: dict[str, Message] = {}  # By message id: received, and not deleted.
         self._empty_since: float | None = None
         self._defect: BaseException | None = None
+        self._none_hidden = False
 
     def redrive(self) -> QueueReport:
         """Invoke the function of every message that can be received, and return what came of it.
@@ -271,7 +272,7 @@ class QueueRedrive:
             threading.Thread(target=self._guarded, args=(self._work,), daemon=True)
             for _ in range(WORKERS)
         ]
-        self._guarded(lambda: self._progress.begin(self._consumer.counts().visible))
+        self._guarded(self._begin)
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -291,9 +292,16 @@ class QueueRedrive:
         except BaseException as error:  # noqa: BLE001 - raised again at the end
             self._defect = error
 
+    def _begin(self) -> None:
+        counts = self._consumer.counts()
+        self._none_hidden = counts.hidden == 0
+        self._progress.begin(counts.visible)
+
     def _work(self) -> None:
-        while (message := self._next()) is not None:
+        message = self._next(all_ours=self._none_hidden)
+        while message is not None:
             self._try(message)
+            message = self._next()
 
     def _stopping(self) -> bool:
         reasons = filter(None, map(self._run.circuit_breaker.open_for, self._queue.functions))
@@ -301,9 +309,13 @@ class QueueRedrive:
         failed = self.report.unreadable is not None or self._defect is not None
         return failed or self.report.stopped is not None or self._run.interrupted.is_set()
 
-    def _next(self) -> Message | None:
-        """Return a message that was not tried yet; None if no more are to be tried."""
-        all_ours = False  # Counted before the receive: what is released in between is received.
+    def _next(self, *, all_ours: bool = False) -> Message | None:
+        """Return a message that was not tried yet; None if no more are to be tried.
+
+        Args:
+            all_ours: whether no other consumer holds any, counted before the receive: what is
+                released in between is received.
+        """
         while not self._stopping():
             received = self._consumer.receive()
             if not received:

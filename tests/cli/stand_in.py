@@ -222,7 +222,7 @@ def _alarms() -> Json:
                 "EvaluationPeriods": 1,
                 "Threshold": 1,
                 "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-                "TreatMissingData": "notBreaching",
+                "TreatMissingData": "ignore",  # A state that a test sets stays.
                 "AlarmActions": [{"Ref": "Topic"}],
             },
         },
