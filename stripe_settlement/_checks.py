@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from aws_cdk import RemovalPolicy, Stack, Token
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_events as events
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
+from stripe_settlement._validation import is_unresolved
 from stripe_settlement.settings import SettlementSettings
 
 
@@ -145,7 +146,7 @@ def _others(scope: Construct, kind: type[Construct]) -> Iterator[IConstruct]:
 
 
 def _differ(here: str, there: str) -> bool:
-    return not Token.is_unresolved(here) and not Token.is_unresolved(there) and here != there
+    return not is_unresolved(here) and not is_unresolved(there) and here != there
 
 
 def production_errors(

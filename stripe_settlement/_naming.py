@@ -2,8 +2,10 @@
 
 import re
 
-from aws_cdk import Stack, Token
+from aws_cdk import Stack
 from constructs import Construct
+
+from stripe_settlement._validation import is_unresolved
 
 
 def physical_name(prefix: str | None, noun: str) -> str | None:
@@ -22,7 +24,7 @@ def api_name(prefix: str | None, scope: Construct) -> str:
     """Return `CachaoApi` for the prefix `cachao`; without a prefix a name made of the path."""
     if prefix is None:
         return name_by_path(scope)
-    return f"{prefix}-api" if Token.is_unresolved(prefix) else f"{pascal_case(prefix)}Api"
+    return f"{prefix}-api" if is_unresolved(prefix) else f"{pascal_case(prefix)}Api"
 
 
 def pascal_case(label: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from datetime import timedelta
 from ipaddress import ip_network
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -13,6 +14,9 @@ _HINTS = {
     Duration: "for example Duration.seconds(60)",
     bool: "a text such as 'false' would count as True: convert it first",
 }
+
+_MARK = "${Token["
+"""What a token in a text begins with ("Tokens", AWS CDK developer guide)."""
 
 
 class Checked:
@@ -82,8 +86,19 @@ def _is_a(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
+def is_unresolved(value: object) -> bool:
+    """Say whether a value is known only at deployment, as `Token.is_unresolved` does.
+
+    That asks the CDK's own process, for every setting. A text without the mark of tokens is none,
+    nor is an int, which a number's token never is.
+    """
+    if isinstance(value, int) or (isinstance(value, str) and _MARK not in value):
+        return False
+    return bool(Token.is_unresolved(value))
+
+
 def _is_number_token(value: Any) -> bool:
-    return isinstance(value, float) and Token.is_unresolved(value)
+    return isinstance(value, float) and is_unresolved(value)
 
 
 def _say(kind: Any) -> str:
@@ -100,7 +115,7 @@ def require_known(name: str, value: object) -> None:
     Raises:
         ValueError: it is a token.
     """
-    if Token.is_unresolved(value):
+    if is_unresolved(value):
         raise ValueError(
             f"{name} is known only at deployment; allowed is a value, because others are computed "
             "from it at synthesis. Read it from the context, or give each environment its own."
@@ -128,7 +143,7 @@ def require_between(
     Raises:
         ValueError: with the name, the value and the range.
     """
-    if Token.is_unresolved(value) or minimum <= value <= maximum:
+    if is_unresolved(value) or minimum <= value <= maximum:
         return
     suffix = unit and f" {unit}"
     raise ValueError(
@@ -138,20 +153,18 @@ def require_between(
 
 
 def require_duration(
-    name: str, value: Duration, minimum: Duration, maximum: Duration, *, hint: str = ""
+    name: str, value: Duration, minimum: timedelta, maximum: timedelta, *, hint: str = ""
 ) -> None:
-    """Check a duration against its range, in seconds.
+    """Check a field of a `Checked` against its range, in seconds.
 
     Raises:
         ValueError: with the name, the value and the range.
     """
-    if value.is_unresolved():
-        return
     require_between(
         name,
         value.to_seconds(),
-        minimum.to_seconds(),
-        maximum.to_seconds(),
+        minimum.total_seconds(),
+        maximum.total_seconds(),
         unit="seconds",
         hint=hint,
     )
@@ -163,7 +176,7 @@ def require_match(name: str, value: str | None, pattern: str, *, allowed: str) -
     Raises:
         ValueError: with the name, the value and what is allowed.
     """
-    if value is None or Token.is_unresolved(value) or re.fullmatch(pattern, value):
+    if value is None or is_unresolved(value) or re.fullmatch(pattern, value):
         return
     raise ValueError(f"{name} is {value!r}; allowed is {allowed}.")
 
@@ -174,7 +187,7 @@ def require_network(name: str, value: str) -> None:
     Raises:
         ValueError: with the name and the value.
     """
-    if Token.is_unresolved(value):
+    if is_unresolved(value):
         return
     try:
         ip_network(value)

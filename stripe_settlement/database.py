@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from aws_cdk import Token, Tokenization
+from aws_cdk import Tokenization
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import IConstruct
 
-from stripe_settlement._validation import Checked, require_between, require_match
+from stripe_settlement._validation import Checked, is_unresolved, require_between, require_match
 from stripe_settlement.encryption import key_statement
 from stripe_settlement.order_tables import OrderTables
 
@@ -60,7 +60,7 @@ class DatabaseConnection(Checked):
         require_match("name", self.name, r"[^\s/`]{1,64}", allowed="the name of a schema")
         if not isinstance(self.port, str):
             require_between("port", self.port, 1, 65_535)
-        elif not Token.is_unresolved(self.port):
+        elif not is_unresolved(self.port):
             raise TypeError(f"port is {self.port!r}; allowed is a number, such as 3306.")
 
     def environment(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ the account it is deployed into (a bus, a VPC, a topic, a key) is an argument of
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
@@ -109,7 +110,7 @@ class FunctionSettings(Checked):
                 "Python runtime, for example lambda_.Runtime.PYTHON_3_13."
             )
         require_between("memory_size", self.memory_size, 128, 10_240, unit="MiB")
-        require_duration("timeout", self.timeout, Duration.seconds(1), Duration.minutes(15))
+        require_duration("timeout", self.timeout, timedelta(seconds=1), timedelta(minutes=15))
         if self.reserved_concurrency is not None:
             require_between(
                 "reserved_concurrency",
@@ -121,7 +122,7 @@ class FunctionSettings(Checked):
             )
         require_between("retry_attempts", self.retry_attempts, 0, 2)
         require_duration(
-            "max_event_age", self.max_event_age, Duration.minutes(1), Duration.hours(6)
+            "max_event_age", self.max_event_age, timedelta(minutes=1), timedelta(hours=6)
         )
 
 
@@ -143,9 +144,9 @@ class QueueSettings(Checked):
     """What happens to the messages when the stack goes. Retained: they may be the only copy."""
 
     def _check(self) -> None:
-        require_duration("retention", self.retention, Duration.minutes(1), Duration.days(14))
+        require_duration("retention", self.retention, timedelta(minutes=1), timedelta(days=14))
         require_duration(
-            "visibility_timeout", self.visibility_timeout, Duration.seconds(0), Duration.hours(12)
+            "visibility_timeout", self.visibility_timeout, timedelta(seconds=0), timedelta(hours=12)
         )
         require_removal_policy("removal_policy", self.removal_policy)
 
@@ -187,8 +188,8 @@ class OnSaleQueueSettings(Checked):
         require_duration(
             "batching_window",
             self.batching_window,
-            Duration.seconds(1 if self.batch_size > 10 else 0),
-            Duration.minutes(5),
+            timedelta(seconds=1 if self.batch_size > 10 else 0),
+            timedelta(minutes=5),
         )
         require_between("maximum_concurrency", self.maximum_concurrency, 2, 1000)
         require_between("max_receive_count", self.max_receive_count, 1, 1000)
@@ -245,7 +246,7 @@ class EventSettings(Checked):
         require_match("description", self.description, r".{0,512}", allowed="512 characters")
         require_between("retry_attempts", self.retry_attempts, 0, 185)
         require_duration(
-            "max_event_age", self.max_event_age, Duration.minutes(1), Duration.hours(24)
+            "max_event_age", self.max_event_age, timedelta(minutes=1), timedelta(hours=24)
         )
 
 
@@ -337,8 +338,8 @@ class WebhookSettings(Checked):
         require_duration(
             "timeout",
             self.timeout,
-            Duration.seconds(1),
-            Duration.seconds(28),
+            timedelta(seconds=1),
+            timedelta(seconds=28),
             hint="API Gateway gives up after 29 s, and the function has to respond first.",
         )
         require_match(
@@ -353,7 +354,10 @@ class WebhookSettings(Checked):
         require_between("throttle_rate_limit", self.throttle_rate_limit, 1, 10_000)
         require_between("max_body_bytes", self.max_body_bytes, 1024, 6 * _MIB, unit="bytes")
         require_duration(
-            "signature_tolerance", self.signature_tolerance, Duration.seconds(1), Duration.hours(1)
+            "signature_tolerance",
+            self.signature_tolerance,
+            timedelta(seconds=1),
+            timedelta(hours=1),
         )
 
 
@@ -374,7 +378,7 @@ class MigrationSettings(Checked):
     the functions that settle never see it. None: the migrations use the database's own secret."""
 
     def _check(self) -> None:
-        require_duration("timeout", self.timeout, Duration.seconds(30), Duration.minutes(14))
+        require_duration("timeout", self.timeout, timedelta(seconds=30), timedelta(minutes=14))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,7 +422,7 @@ class StripeAccountSettings(Checked):
             r"https?://[^\s/]+",
             allowed="an address without a path, such as http://127.0.0.1:12111",
         )
-        require_duration("timeout", self.timeout, Duration.minutes(1), Duration.minutes(15))
+        require_duration("timeout", self.timeout, timedelta(minutes=1), timedelta(minutes=15))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -448,16 +452,16 @@ class ReconciliationSettings(Checked):
     """How long a run may take. What it does not reach is left to the next one."""
 
     def _check(self) -> None:
-        require_duration("interval", self.interval, Duration.minutes(1), Duration.days(1))
+        require_duration("interval", self.interval, timedelta(minutes=1), timedelta(days=1))
         if self.interval.to_seconds() % 60:
             raise ValueError(
                 f"interval is {self.interval.to_human_string()}; allowed are whole minutes, which "
                 "is how EventBridge counts a rate."
             )
-        require_duration("young_after", self.young_after, Duration.seconds(0), Duration.days(1))
-        require_duration("overlap", self.overlap, Duration.seconds(0), Duration.days(1))
-        require_duration("look_back", self.look_back, Duration.hours(1), Duration.days(30))
-        require_duration("timeout", self.timeout, Duration.seconds(30), Duration.minutes(15))
+        require_duration("young_after", self.young_after, timedelta(seconds=0), timedelta(days=1))
+        require_duration("overlap", self.overlap, timedelta(seconds=0), timedelta(days=1))
+        require_duration("look_back", self.look_back, timedelta(hours=1), timedelta(days=30))
+        require_duration("timeout", self.timeout, timedelta(seconds=30), timedelta(minutes=15))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -473,7 +477,7 @@ class OperationsSettings(Checked):
     on a database in trouble."""
 
     def _check(self) -> None:
-        require_duration("timeout", self.timeout, Duration.seconds(10), Duration.minutes(15))
+        require_duration("timeout", self.timeout, timedelta(seconds=10), timedelta(minutes=15))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -593,7 +597,7 @@ class SettlementSettings(Checked):
             r"(?!AWS/)[A-Za-z0-9._/#:-]{1,255}",
             allowed="a CloudWatch namespace that does not begin with AWS/",
         )
-        require_duration("order_grace", self.order_grace, Duration.seconds(0), Duration.hours(24))
+        require_duration("order_grace", self.order_grace, timedelta(seconds=0), timedelta(hours=24))
 
     def _check_on_sale_queue(self) -> None:
         """Check that Lambda can run what it takes from the queue, and that SQS waits for it."""

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from aws_cdk import Duration, Token
+from aws_cdk import Duration
 from aws_cdk import aws_kms as kms
 
-from stripe_settlement._validation import Checked, require_known
+from stripe_settlement._validation import Checked, is_unresolved, require_known
 
 _LONGEST_SILENCE_HOURS = 7 * 24
 """CloudWatch evaluates an alarm with periods of an hour over at most seven days."""
@@ -116,7 +116,7 @@ class AlarmSettings(Checked):
                 "an anchor: each alarm adds its own."
             )
         for address in self.email_subscriptions:
-            if not Token.is_unresolved(address) and "@" not in address:
+            if not is_unresolved(address) and "@" not in address:
                 raise ValueError(
                     f"email_subscriptions holds {address!r}; allowed are e-mail addresses. For "
                     "other protocols pass an alarm_topic of your own."
@@ -133,7 +133,7 @@ class AlarmSettings(Checked):
             "retry_periods",
         ):
             count = getattr(self, name)
-            if not Token.is_unresolved(count) and count < 1:
+            if not is_unresolved(count) and count < 1:
                 raise ValueError(
                     f"{name} is {count}; allowed is 1 or more. To silence an alarm, disable its "
                     "actions in CloudWatch for as long as you need."

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import Duration, Token
+from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stripe_settlement._naming import pascal_case, physical_name
-from stripe_settlement._validation import require_between
+from stripe_settlement._validation import is_unresolved, require_between
 from stripe_settlement.failure_queue import FailureQueue
 from stripe_settlement.functions.settlement_function import SettlementFunction
 from stripe_settlement.monitoring import alarm_descriptions as texts
@@ -285,7 +285,7 @@ class SettlementAlarms(Construct):
         description = text.describe(self._settings.runbook_url, **facts)
         require_between(
             f"The description of the alarm {construct_id}",
-            0 if Token.is_unresolved(description) else len(description),
+            0 if is_unresolved(description) else len(description),
             0,
             _LONGEST_DESCRIPTION,
             unit="characters",

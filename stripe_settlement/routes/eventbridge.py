@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from aws_cdk import Annotations, Duration, Fn, Resource, Token
+from aws_cdk import Annotations, Duration, Fn, Resource
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -12,7 +12,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stripe_settlement._naming import physical_name
-from stripe_settlement._validation import require_match
+from stripe_settlement._validation import is_unresolved, require_match
 from stripe_settlement.failure_queue import FailureQueue
 from stripe_settlement.monitoring.metrics import FIVE_MINUTES
 from stripe_settlement.settings import EventSettings, QueueSettings
@@ -220,7 +220,7 @@ def _check_source(event_source_name: str | None, event_bus: events.IEventBus | N
 def _slashes_in_the_name_of(event_bus: events.IEventBus) -> int:
     source = event_bus.event_source_name
     for name in (source, event_bus.event_bus_name):
-        if name is not None and not Token.is_unresolved(name):
+        if name is not None and not is_unresolved(name):
             return name.count("/")
     if source is not None:
         return 2  # Stripe's sources: aws.partner/stripe.com/ed_…
