@@ -22,6 +22,7 @@ from stripe_settlement.database import DatabaseConnection
 from stripe_settlement.functions.database_function import DatabaseFunction
 from stripe_settlement.functions.network import Network
 from stripe_settlement.functions.python_function import PythonFunction
+from stripe_settlement.routes.on_sale_queue import OnSaleQueue
 from stripe_settlement.settings import FunctionSettings, OperationsSettings
 
 READ_FUNCTION: Final = "OperationsRead"
@@ -109,6 +110,7 @@ class OperationsGrant:
         operations: Operations,
         functions: list[PythonFunction],
         queues: list[sqs.IQueue],
+        on_sale_queue: OnSaleQueue | None,
         rule: events.IRule,
         topic: sns.ITopic,
         alarms: list[cloudwatch.Alarm],
@@ -120,6 +122,7 @@ class OperationsGrant:
         self._operations = operations
         self._functions = functions
         self._queues = queues
+        self._on_sale_queue = on_sale_queue
         self._rule = rule
         self._topic = topic
         self._alarms = alarms
@@ -164,6 +167,19 @@ class OperationsGrant:
             ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
             [each.queue_arn for each in self._queues],
         )
+        if self._on_sale_queue is not None:
+            _allow(
+                grantee,
+                "CountWhatWaitsToBeSettled",
+                ["sqs:GetQueueAttributes"],
+                [self._on_sale_queue.queue.queue_arn],
+            )
+            _allow(
+                grantee,
+                "SeeWhetherTheQueueIsConsumed",
+                ["lambda:GetEventSourceMapping"],
+                [self._on_sale_queue.mapping.event_source_mapping_arn],
+            )
         _allow(
             grantee,
             "SeeWhoIsNotified",

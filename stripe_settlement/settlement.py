@@ -393,6 +393,7 @@ class StripeSettlement(Construct):
             operations=self.operations,
             functions=functions,
             queues=list(self.failure_queues.values()),
+            on_sale_queue=self.on_sale_queue,
             rule=self.event_route.rule,
             topic=self.alarm_topic,
             alarms=self.alarms.alarms,

@@ -120,14 +120,40 @@ class Look:
         found = (each for each in self.deployment.functions if each.handler.startswith(handler))
         return next(found, None)
 
+    @cached_property
+    def on_sale(self) -> tuple[Resource, Resource] | None:
+        """The on-sale queue and the mapping by which the function consumes it; None without."""
+        for mapping in self.stack.of_type("AWS::Lambda::EventSourceMapping"):
+            consumer = self.stack.referred(mapping.properties.get("FunctionName"))
+            queue = self.stack.referred(mapping.properties.get("EventSourceArn"))
+            if consumer and queue and consumer.physical_id in self._ours:
+                return queue, mapping
+        return None
+
+    @property
+    def sends_to(self) -> Resource | None:
+        """What the rule delivers to by the template: the function, or the on-sale queue."""
+        targets = self.rule.properties["Targets"]
+        return next(filter(None, (self.stack.referred(each.get("Arn")) for each in targets)), None)
+
+    @property
+    def queued(self) -> Resource | None:
+        """The on-sale queue, while the rule delivers to it; None while it delivers past it."""
+        queue = self.on_sale and self.on_sale[0]
+        return queue if queue and self.sends_to == queue else None
+
+    @cached_property
+    def _ours(self) -> set[str]:
+        return {each.name for each in self.deployment.functions}
+
     @property
     def rule(self) -> Resource:
-        """The rule that invokes a function of ours by the stack's template.
+        """The rule that delivers to a function of ours, or its queue, by the stack's template.
 
         Raises:
             LookupError: the template has none, or cannot be read.
         """
-        ours = {each.name for each in self.deployment.functions}
+        ours = self._ours | ({self.on_sale[0].physical_id} if self.on_sale else set())
         for rule in self.stack.of_type("AWS::Events::Rule"):
             for target in rule.properties.get("Targets", ()):
                 invoked = self.stack.referred(target.get("Arn"))
@@ -203,21 +229,26 @@ def pattern(look: Look) -> Finding:
 
 
 def target(look: Look) -> Finding:
-    """Check that the rule invokes the function alone, and has a DLQ."""
-    function = look.function("eventbridge_handler")
+    """Check that the rule delivers to the function alone, or its queue, and has a DLQ."""
+    function, queue = look.function("eventbridge_handler"), look.queued
+    arn, noun = function.arn if function else "", "function"
+    if queue is not None:
+        arn, noun = look.stack.arn_of("sqs", _queue_name(queue)), "on-sale queue"
     place = look.rule_place
     targets = look.client("events").list_targets_by_rule(
         Rule=place["Name"], EventBusName=place["EventBusName"]
     )["Targets"]
-    if function is None or [each["Arn"] for each in targets] != [function.arn]:
-        return _broken("rule does not invoke the function, or not it alone")
+    if [each["Arn"] for each in targets] != [arn]:
+        return _broken(f"rule does not deliver to the {noun}, or not to it alone")
     if not targets[0].get("DeadLetterConfig", {}).get("Arn"):
         return _broken("rule's target has no DLQ: what cannot be delivered is lost")
-    return _well("one target, the function, with a DLQ")
+    return _well(f"one target, the {noun}, with a DLQ")
 
 
 def event_permission(look: Look) -> Finding:
-    """Check that EventBridge may invoke the function."""
+    """Check that EventBridge may invoke the function, or send to its queue."""
+    if (queue := look.queued) is not None:
+        return _takes_events(look, queue.physical_id, _queue_name(queue))
     return _permission(look, "eventbridge_handler", "events", "EventBridge", _rule_name(look))
 
 
@@ -315,21 +346,52 @@ def dlq_policy(look: Look) -> Finding:
     queues = [queue for queue in look.deployment.queues if queue.rules]
     if not queues:
         return _broken("rule's DLQ is not there: what cannot be delivered is lost")
-    for queue in queues:
-        attributes = look.client("sqs").get_queue_attributes(
-            QueueUrl=queue.url, AttributeNames=["Policy"]
-        )
-        policy = json.loads(attributes.get("Attributes", {}).get("Policy") or "{}")
-        if not any(
-            each["Effect"] == "Allow" and "events.amazonaws.com" in json.dumps(each["Principal"])
-            for each in policy.get("Statement", ())
-        ):
-            return _broken(
-                f"EventBridge may not send to {queue.name}: what cannot be delivered is lost",
-                "Give the queue the policy of the template: `aws sqs set-queue-attributes`. "
-                "A deployment does not compare a queue's policy.",
-            )
-    return _well("EventBridge may send to the DLQ")
+    found = [_takes_events(look, queue.url, queue.name) for queue in queues]
+    return next((each for each in found if each.state is State.BROKEN), found[0])
+
+
+def _takes_events(look: Look, url: str, name: str) -> Finding:
+    attributes = look.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+    policy = json.loads(attributes.get("Attributes", {}).get("Policy") or "{}")
+    if any(
+        each["Effect"] == "Allow" and "events.amazonaws.com" in json.dumps(each["Principal"])
+        for each in policy.get("Statement", ())
+    ):
+        return _well(f"EventBridge may send to {name}")
+    return _broken(
+        f"EventBridge may not send to {name}: what it sends there is lost",
+        "Give the queue the policy of the template: `aws sqs set-queue-attributes`. "
+        "A deployment does not compare a queue's policy.",
+    )
+
+
+def on_sale_mapping(look: Look) -> Finding | None:
+    """Check that the function consumes the on-sale queue."""
+    if look.on_sale is None:
+        return None
+    uuid = look.on_sale[1].physical_id
+    state = look.client("lambda").get_event_source_mapping(UUID=uuid)["State"]
+    if state in ("Enabled", "Enabling", "Creating", "Updating"):
+        return _well("on-sale queue is consumed by the function")
+    return _broken(
+        f"on-sale queue is not consumed: its mapping is {state}",
+        f"aws lambda update-event-source-mapping --uuid {uuid} --enabled",
+    )
+
+
+def on_sale_queue(look: Look) -> Finding | None:
+    """Say what waits to be settled: at an on-sale that is as it should be."""
+    if look.on_sale is None:
+        return None
+    queue = look.on_sale[0]
+    counts = QueueConsumer(look.client("sqs"), queue.physical_id, visibility_timeout=0).counts()
+    where = "" if look.queued else "; the rule delivers past it"
+    text = f"on-sale queue: {counted(counts.visible)}, {counts.hidden} in flight{where}"
+    return _well(text)
+
+
+def _queue_name(queue: Resource) -> str:
+    return queue.physical_id.rpartition("/")[2]
 
 
 def api_method(look: Look) -> Finding:
@@ -466,7 +528,8 @@ class _MissingFunctionError(Exception):
     """The function was deleted by hand; it says its name."""
 
 
-Check = Callable[[Look], Finding]
+Check = Callable[[Look], Finding | None]
+"""None: the stack has no such thing."""
 
 SECTIONS: Final[dict[str, tuple[Check, ...]]] = {
     "Stripe → EventBridge → settlement": (
@@ -479,6 +542,7 @@ SECTIONS: Final[dict[str, tuple[Check, ...]]] = {
         event_function,
         event_failures,
         dlq_policy,
+        on_sale_mapping,
     ),
     "Stripe → webhook → settlement": (
         stripe_endpoint,
@@ -489,7 +553,7 @@ SECTIONS: Final[dict[str, tuple[Check, ...]]] = {
         webhook_failures,
     ),
     "Who is notified": (subscriptions, alarms, alarm_actions),
-    "What waits": (queues, deleted),
+    "What waits": (queues, on_sale_queue, deleted),
 }
 """Every check, in the order in which they are printed."""
 
@@ -521,7 +585,7 @@ def database(context: Context) -> list[tuple[str, Finding]]:
     return [("database", finding)]
 
 
-def examine(check: Check, look: Look, name: str = "") -> Finding:
+def examine(check: Check, look: Look, name: str = "") -> Finding | None:
     """Return what a check finds; what it may not look at is unknown, with what to ask for."""
     name = name or getattr(check, "__name__", "").replace("_", " ")
     try:
@@ -554,22 +618,23 @@ def doctor(asked: Namespace) -> int:
     look = Look(context.deployment, context.clients.client)
     has_webhook = look.function("webhook_handler") is not None
     findings: list[tuple[str, str, Finding]] = []
+
+    def add(section: str, name: str, finding: Finding | None) -> None:
+        if finding is not None:
+            findings.append((section, name, finding))
+            _print(context, finding)
+
     for section, checks in SECTIONS.items():
         if section == _WEBHOOK and not has_webhook:
             continue
         say(context.out, section, "bold")
         for check in checks:
-            finding = examine(check, look)
-            findings.append((section, check.__name__, finding))
-            _print(context, finding)
+            add(section, check.__name__, examine(check, look))
     if asked.probe is not None:
-        finding = examine(partial(_probe, url=asked.probe), look, "probe")
-        findings.append((_WEBHOOK, "probe", finding))
-        _print(context, finding)
+        add(_WEBHOOK, "probe", examine(partial(_probe, url=asked.probe), look, "probe"))
     say(context.out, _DATABASE, "bold")
     for name, finding in database(context):
-        findings.append((_DATABASE, name, finding))
-        _print(context, finding)
+        add(_DATABASE, name, finding)
     bad = sum(each.state in (State.BROKEN, State.UNKNOWN) for _, _, each in findings)
     verb = "needs" if bad == 1 else "need"
     verdict = f"{bad} of {len(findings)} {verb} attention." if bad else "All is well."

@@ -81,7 +81,7 @@ class OnSaleQueue(Construct):
         """Holds what is waiting to be settled."""
         self._allow_rules_to_send()
         self._allow_consuming(encryption_key)
-        mapping = lambda_.EventSourceMapping(
+        self.mapping: Final = lambda_.EventSourceMapping(
             self,
             "EventSourceMapping",
             target=function.function,
@@ -91,7 +91,8 @@ class OnSaleQueue(Construct):
             max_concurrency=settings.maximum_concurrency,
             report_batch_item_failures=True,
         )
-        Validations.of(mapping).acknowledge(
+        """Invokes the function with batches of the queue."""
+        Validations.of(self.mapping).acknowledge(
             Acknowledgment(
                 id="Serverless-LambdaEventSourceMappingDestination",
                 reason="A mapping of a queue has no destination for failures: what fails stays in "
@@ -99,7 +100,7 @@ class OnSaleQueue(Construct):
             )
         )
         # Lambda checks at once that the role may consume the queue.
-        mapping.node.add_dependency(function.role)
+        self.mapping.node.add_dependency(function.role)
 
     def _allow_rules_to_send(self) -> None:
         """Allow this account's rules, not the one by its ARN: so the permission is there before.

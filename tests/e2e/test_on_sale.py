@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,13 +14,14 @@ from aws_cdk import RemovalPolicy
 
 from local.cloud import LocalCloud
 from local.sale import Sale, Stage, play
-from local.servers.cdk import CdkCli
+from local.servers.cdk import REPOSITORY, CdkCli
 from local.shop import Order
 from local.waiting import wait_for
 from stacks.environments import Environment
 from tests.e2e.account import synthesise
 from tests.e2e.by_hand import MadeByHand, made_by_hand
 from tests.e2e.traffic import Traffic
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -85,8 +89,30 @@ class SaleStack:
             QueueUrl=self.outputs["OnSaleQueueUrl"], Attributes={"VisibilityTimeout": "1"}
         )
 
-    def send(self, body: str) -> None:
-        self._sqs.send_message(QueueUrl=self.outputs["OnSaleQueueUrl"], MessageBody=body)
+    def send(self, body: str, *, output: str = "OnSaleQueueUrl") -> None:
+        self._sqs.send_message(QueueUrl=self.outputs[output], MessageBody=body)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `stripe-settlement` on this stack."""
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "stripe_settlement_cli", *arguments),
+                *("--stack", self._stack),
+            ],
+            cwd=REPOSITORY,
+            env=self._cloud.aws.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+
+    def unwell(self) -> set[str]:
+        """Return the checks of doctor that are not well."""
+        document = json.loads(self.command("doctor", "--json").stdout)
+        return {
+            each["check"] for each in document["checks"] if each["state"] in ("broken", "unknown")
+        }
 
     def consume(self, *, enabled: bool) -> None:
         functions = self._cloud.aws.client("lambda")
@@ -135,6 +161,37 @@ def test_waiting_events_settle_in_one_batch_and_poison_ends_in_the_dlq(
     assert transactions == 1
     wait_for(lambda: sale.messages("OnSaleDlqUrl") == 1 or None, "the poison to be in the DLQ")
     assert sale.messages("OnSaleQueueUrl") == 0
+
+
+def test_doctor_sees_the_whole_chain_of_a_queued_stack_and_what_is_broken_in_it(
+    cloud: LocalCloud, sale: SaleStack
+) -> None:
+    sale.deploy("queued")
+    assert not {"rule", "target", "event_permission", "dlq_policy"} & sale.unwell()
+    assert not {"on_sale_mapping", "on_sale_queue"} & sale.unwell()
+
+    sale.consume(enabled=False)
+
+    assert "on_sale_mapping" in sale.unwell()
+
+
+def test_redrive_settles_what_the_on_sale_dlq_holds(cloud: LocalCloud, sale: SaleStack) -> None:
+    sale.deploy("queued")
+    order = cloud.shop.add_order()
+    event = sale.checkouts.paid(order)
+    envelope = {
+        "source": sale.outputs["EventBusName"],
+        "detail-type": event["type"],
+        "detail": event,
+    }
+    sale.send(json.dumps(envelope), output="OnSaleDlqUrl")
+
+    done = sale.command("redrive")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = cloud.shop.state(order)
+    assert (state.status, state.sold, state.used, state.settlements) == ("paid", 2, 1, 1)
+    assert sale.messages("OnSaleDlqUrl") == 0
 
 
 def test_a_sale_in_which_the_database_restarts_settles_every_order_once(

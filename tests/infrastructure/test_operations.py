@@ -6,7 +6,13 @@ import pytest
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 
-from stripe_settlement import FunctionSettings, OperationsSettings, SettlementSettings
+from stripe_settlement import (
+    EventSettings,
+    FunctionSettings,
+    OnSaleQueueSettings,
+    OperationsSettings,
+    SettlementSettings,
+)
 from tests.infrastructure.synthesis import (
     TemplateJson,
     find,
@@ -114,6 +120,15 @@ def test_who_may_look_invokes_what_reads_and_nothing_else(stack: Stack) -> None:
     assert allowed["AskTheDatabase"]["Resource"] == {"Fn::GetAtt": [read, "Arn"]}
     verbs = {action.partition(":")[2] for action in actions - {"lambda:InvokeFunction"}}
     assert all(each.startswith(("GET", "Describe", "Filter", "Get", "List")) for each in verbs)
+
+
+def test_who_may_look_sees_the_on_sale_queue_and_whether_it_is_consumed(stack: Stack) -> None:
+    role = operator(stack)
+    events = EventSettings(queue=OnSaleQueueSettings())
+    settle(stack, settings=SettlementSettings(events=events)).grant_observe(role)
+    allowed = statements(template_of(stack), "Operator")
+    assert allowed["CountWhatWaitsToBeSettled"]["Action"] == "sqs:GetQueueAttributes"
+    assert allowed["SeeWhetherTheQueueIsConsumed"]["Action"] == "lambda:GetEventSourceMapping"
 
 
 def test_who_may_resolve_invokes_what_resolves_and_nothing_else(stack: Stack) -> None:
