@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     explain.add_argument(
-        "id", type=_id, metavar="ORDER|evt_|cs_|pi_", help="the order's number, or Stripe's id"
+        "id", type=_id, metavar="ORDER|evt_|cs_|pi_", help="the order's id, or Stripe's"
     )
     _add_common(explain)
     _add_anomalies(commands)
@@ -242,10 +242,11 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 
 def _id(text: str) -> str:
-    if re.fullmatch(r"[1-9][0-9]{0,18}|(evt|cs|pi)_[A-Za-z0-9_]{1,200}", text):
+    if re.fullmatch(r"(evt|cs|pi)_[A-Za-z0-9_]{1,200}|(?!(evt|cs|pi)_)[!#-\[\]-~]{1,64}", text):
         return text
     raise argparse.ArgumentTypeError(
-        "allowed is an order's number, or an id of Stripe's that begins with evt_, cs_ or pi_"
+        "allowed is an order's id (up to 64 printable ASCII characters, no blank, quote or "
+        "backslash), or an id of Stripe's that begins with evt_, cs_ or pi_"
     )
 
 

@@ -25,7 +25,7 @@ from stripe_settlement_cli.explain_tables import (
     open_anomalies,
     order_lines,
 )
-from stripe_settlement_cli.failure_reasons import RETRY, printable
+from stripe_settlement_cli.failure_reasons import RETRY, printable, printable_id
 from stripe_settlement_cli.operations import OperationsError, has_operations, invoke
 from stripe_settlement_cli.redrive import dry_run
 from stripe_settlement_cli.report import age, console, counted, described, say
@@ -145,7 +145,7 @@ class Search:
         end it is asked for the sessions that were found elsewhere.
         """
         yield "the functions", self._configure
-        if not all(each.isdecimal() for each in self._known.ids):
+        if any(map(_is_stripes, self._known.ids)):
             yield "Stripe", self._stripe
         if has_operations(self._deployment.stack):
             yield "the database", self._database
@@ -268,7 +268,7 @@ class Search:
                     self._known.moments.append(Moment(each.sent_at, "queue", text))
 
     def _stripe(self) -> None:
-        wanted = {id_ for id_ in self._known.ids if not id_.isdecimal()} - self._asked
+        wanted = set(filter(_is_stripes, self._known.ids)) - self._asked
         if not wanted:
             return
         found = find_api_key(self._configurations, lambda: self._clients.client("secretsmanager"))
@@ -291,11 +291,16 @@ class Search:
         state = printable(session.get("payment_status")).replace("_", " ")
         amount = f"{session.get('amount_total')} {printable(session.get('currency'))}"
         words = [printable(session["id"]), state, f"{amount} in minor units"]
-        if order := printable(order_id):
+        if order := printable_id(order_id):
             words.append(f"order {order}")
         moment = Moment(float(session["created"]), "Stripe", "  ".join(words))
         if moment not in self._known.moments:
             self._known.moments.append(moment)
+
+
+def _is_stripes(id_: str) -> bool:
+    """Whether Stripe gave it: every other one is an order's."""
+    return id_.startswith(("evt_", "cs_", "pi_"))
 
 
 def _sessions(client: Any, id_: str) -> list[dict[str, Any]]:

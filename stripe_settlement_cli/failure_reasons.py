@@ -84,6 +84,8 @@ _OF_ONE_EVENT: Final = frozenset(
 _AWS_WRITES: Final = ("Runtime.", "Sandbox.", "Function.", "Extension.")
 """How the error types begin that Lambda itself gives to a crash ("Lambda runtime API")."""
 
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
 _LONGEST: Final = 200
 """Characters of a reason. Ours are shorter; what AWS writes is cut, because a summary is read."""
 
@@ -167,6 +169,11 @@ def printable(value: object) -> str:
         return ""
     line = " ".join(re.sub(r"[^ -~…]+", " ", value[: 4 * _LONGEST]).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def printable_id(value: object) -> str:
+    """Return an order's id; '' for what does not look like one, and may be a name or an address."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else ""
 
 
 def _json(text: str | bytes) -> object:

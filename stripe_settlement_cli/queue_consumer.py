@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stripe_settlement_cli.aws import AWS_ERRORS, Client
-from stripe_settlement_cli.failure_reasons import printable, reason_of_error
+from stripe_settlement_cli.failure_reasons import printable, printable_id, reason_of_error
 
 _AT_ONCE: Final = 10
 """Messages in one call, at most ("Amazon SQS message quotas")."""
@@ -29,7 +29,6 @@ poll may say that a queue is empty which is not ("Amazon SQS short and long poll
 
 _EVENT_ID: Final = re.compile(r"[A-Za-z]{1,10}_[A-Za-z0-9_]{1,80}")
 _EVENT_TYPE: Final = re.compile(r"[a-z0-9_]{1,40}(\.[a-z0-9_]{1,40}){1,6}")
-_ORDER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +256,7 @@ def _ids(envelope: Mapping[str, Any]) -> EventIds:
     return EventIds(
         event_id=_matching(_EVENT_ID, event.get("id")),
         event_type=_matching(_EVENT_TYPE, event.get("type")),
-        order_id=_matching(_ORDER_ID, order_id),
+        order_id=printable_id(order_id) or None,
     )
 
 

@@ -22,7 +22,7 @@ from stripe_settlement_cli.event_function import (
     NoFunctionError,
     configurations_of,
 )
-from stripe_settlement_cli.failure_reasons import FailureReason, printable
+from stripe_settlement_cli.failure_reasons import FailureReason, printable, printable_id
 from stripe_settlement_cli.operations import OperationsError, invoke
 from stripe_settlement_cli.report import age, console, counted, say
 from stripe_settlement_cli.stripe_side import (
@@ -217,7 +217,7 @@ def _payment(event: dict[str, Any], variables: Mapping[str, str]) -> Missing | N
         return None
     return Missing(
         event_id=event["id"],
-        order_id=printable(order_id),
+        order_id=printable_id(order_id) or "(not an id)",
         session_id=session["id"],
         amount=session.get("amount_total"),
         currency=session.get("currency"),

@@ -113,6 +113,18 @@ def test_a_paid_order_that_waits_in_a_queue_names_the_queue_and_the_next_command
 
 
 @pytest.mark.usefixtures("stripe_key")
+def test_an_order_of_a_shop_whose_ids_are_text_is_found(
+    explain: Explain, log: Callable[..., None]
+) -> None:
+    uuid = "6f1c4d9e-8d4e-4a57-9d52-0d8a1f0c7b11"
+    log(outcome="settled", order_id=uuid)
+
+    ended = explain(uuid)
+
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "SETTLED.")
+
+
+@pytest.mark.usefixtures("stripe_key")
 @pytest.mark.parametrize("by", ["id", "payment_intent", "event", "thin"])
 def test_a_payment_that_no_route_brought_is_found_by_each_of_stripes_ids(
     stripe_server: StripeServer, explain: Explain, by: str
@@ -177,7 +189,7 @@ def test_a_caller_who_may_not_read_the_logs_sees_what_to_ask_for(
     assert f"? the log of {name} not looked at: AccessDenied FilterLogEvents" in ended.out
 
 
-@pytest.mark.parametrize("id_", ["0", "-1", "ch_1", "evt_", "4711; DROP", "4" * 20])
+@pytest.mark.parametrize("id_", ["", "evt_", "cs_%", "4711; DROP", "4" * 65, '47"11', "Å"])
 def test_what_is_no_id_begins_nothing(id_: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["explain", "--stack", "any", "--", id_])
