@@ -129,6 +129,8 @@ def _resolve(context: Context, id_: int, resolution: str, note: str | None) -> i
         raise _RefusedError("To dismiss an anomaly, say why: --note TEXT.")
     if resolution == "refunded" and (anomaly := _find_open(context, id_)) is not None:
         _require_refund(context, anomaly)
+    if not context.confirm(f"Close anomaly {id_} as {resolution}, for good?"):
+        return _nothing(context)
     caller = context.clients.client("sts").get_caller_identity()["Arn"]
     resolve = partial(invoke, context.deployment.stack, context.clients, handler=RESOLVE)
     arguments = {"id": id_, "resolution": resolution, "by": caller[:255]}
@@ -145,6 +147,12 @@ def _resolve(context: Context, id_: int, resolution: str, note: str | None) -> i
     say(context.out, texts[state], "bold")
     context.print_document("anomalies", code, **answer)
     return code
+
+
+def _nothing(context: Context) -> int:
+    say(context.err, "Nothing was begun.")
+    context.print_document("anomalies", ExitCode.NOT_BEGUN, error="not confirmed")
+    return ExitCode.NOT_BEGUN
 
 
 def _require_refund(context: Context, anomaly: dict[str, Any]) -> None:

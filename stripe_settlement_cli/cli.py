@@ -235,6 +235,11 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--region", help="of the stack; by default $AWS_REGION, or the profile's")
     command.add_argument("--profile", help="of the AWS configuration files")
     command.add_argument(
+        "--yes",
+        action="store_true",
+        help="do not ask before money is settled or an anomaly closed",
+    )
+    command.add_argument(
         "--json",
         action="store_true",
         help="print one JSON document on stdout; everything else goes to stderr",

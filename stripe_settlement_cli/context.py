@@ -2,10 +2,12 @@
 
 import json
 import os
+import sys
 from argparse import Namespace
 from typing import Any, Final
 
 from rich.markup import escape
+from rich.prompt import Confirm
 
 from stripe_settlement_cli.aws import Clients
 from stripe_settlement_cli.deployment import Deployment, DeploymentError, Finder
@@ -32,6 +34,7 @@ class Context:
             BotoCoreError, ClientError: no such profile, no region, AWS denied or not reached.
         """
         self.json: Final[bool] = asked.json
+        self._yes: Final[bool] = asked.yes
         self.out: Final = console(stderr=asked.json)
         """Where what is for people goes: away from the document, if there is one."""
         self.err: Final = console(stderr=True)
@@ -40,6 +43,12 @@ class Context:
         with self.err.status(f"Looking through stack {escape(name)}"):
             self.deployment: Final[Deployment] = Finder(self.clients.client, name).find()
         say(self.out, self.deployment.headline, "bold")
+
+    def confirm(self, question: str) -> bool:
+        """Ask the operator; without a terminal, or with `--yes`, the answer is yes."""
+        if self._yes or not sys.stdin.isatty():
+            return True
+        return Confirm.ask(escape(question), console=self.err, default=False)
 
     def print_document(self, command: str, exit_code: int, **fields: Any) -> None:
         """Print the document of `--json`, if it was asked for."""

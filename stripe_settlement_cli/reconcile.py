@@ -50,6 +50,13 @@ _NO_KEY: Final = (
 )
 
 
+class _NotConfirmedError(Exception):
+    """The operator said no."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was begun: it was not confirmed.")
+
+
 @dataclass(slots=True, kw_only=True)
 class Missing:
     """A payment at Stripe that the ledger knows nothing of."""
@@ -110,7 +117,7 @@ def reconcile(asked: Namespace) -> int:
         return ExitCode.NOT_BEGUN
     try:
         return _reconcile(context, asked.since, settle=asked.settle)
-    except NoFunctionError as error:
+    except (NoFunctionError, _NotConfirmedError) as error:
         text = str(error)
     except OperationsError as error:
         text = f"The database was not asked: {error}."
@@ -142,7 +149,11 @@ def _reconcile(context: Context, since: timedelta, *, settle: bool) -> int:
             status.update(f"Listing Stripe's events: {counted(found.outcomes.total(), 'payment')}")
     found.missing.sort(key=lambda each: each.created)
     say(context.out, _summary(found, since))
-    stopped = _settle(context, function, found.missing) if function is not None else None
+    stopped = None
+    if function is not None and found.missing:
+        if not context.confirm(f"Settle {counted(len(found.missing), 'payment')}?"):
+            raise _NotConfirmedError
+        stopped = _settle(context, function, found.missing)
     for line in _lines(found, now):
         say(context.out, line)
     code = ExitCode.REMAINS if found.remaining or found.for_a_person else ExitCode.DONE

@@ -127,6 +127,8 @@ def test_without_a_region_nothing_begins_until_one_is_given(
 
     assert run().code == ExitCode.NOT_BEGUN
     assert run("--region", "eu-west-1").code == ExitCode.DONE
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert run().code == ExitCode.DONE
 
 
 @pytest.mark.xdist_group("cli")

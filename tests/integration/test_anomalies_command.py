@@ -10,7 +10,7 @@ import pytest
 from local.fake_stripe.server import StripeServer
 from stripe_settlement_cli import anomalies as command
 from stripe_settlement_cli.cli import parser
-from tests.integration.command_line import CALLER, Operator, command_line
+from tests.integration.command_line import CALLER, Operator, Terminal, command_line
 from tests.support.cachao import Cachao, ShopDatabase, deliver
 
 
@@ -170,3 +170,19 @@ def test_the_document_holds_what_the_lines_say_and_nothing_personal(operator: Op
     assert (document["command"], document["exit_code"]) == ("anomalies", 1)
     assert document["anomalies"][0]["order_id"] == str(order.id)
     assert "@" not in out + err
+
+
+def test_terminal_is_asked_before_an_anomaly_is_closed(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.pay(operator.cachao.add_order(), amount=100)
+    dismiss = ("resolve", operator.anomaly(), "--as", "dismissed", "--note", "a test of ours")
+
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    code, out = operator.type(*dismiss)
+    assert (code, operator.kept()) == (2, (None, None, None))
+    assert f"Close anomaly {operator.anomaly()} as dismissed, for good?" in out
+
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    assert operator.type(*dismiss, "--yes")[0] == 0
+    assert operator.kept() == ("dismissed", CALLER, "a test of ours")

@@ -11,7 +11,7 @@ import pytest
 from local.fake_stripe.server import StripeServer
 from local.shop import Order
 from stripe_settlement_cli import reconcile as command
-from tests.integration.command_line import Operator, command_line
+from tests.integration.command_line import Operator, Terminal, command_line
 from tests.support.cachao import Cachao, ShopDatabase
 
 HOUR = 3600
@@ -192,3 +192,16 @@ def test_document_holds_what_is_missing_and_nothing_personal(operator: Operator)
     assert (missing["event_id"], missing["order_id"]) == (event, str(order.id))
     assert (missing["amount"], missing["currency"]) == (order.amount, "eur")
     assert "@" not in out
+
+
+def test_terminal_is_asked_before_anything_is_settled(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = operator.cachao.add_order()
+    missed(operator, order)
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+
+    code, out = operator.type("--settle")
+
+    assert (code, operator.cachao.status(order)) == (2, "pending")
+    assert "Settle 1 payment?" in out
