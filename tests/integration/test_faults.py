@@ -507,3 +507,81 @@ def test_batch_that_finds_no_database_acknowledges_nothing(
         results = deliver_batch(paid(orders), database, seconds=4)
 
     assert {type(result.error) for result in results} == {LedgerUnavailable}
+
+
+def test_batch_whose_request_is_lost_is_sent_again(cachao: Cachao, sale: list[Order]) -> None:
+    first = [cachao.add_order() for _ in range(2)]
+    with ExitStack() as stack:
+        proxy = stack.enter_context(DelayingProxy(cachao.server.host, cachao.server.port))
+        database = stack.enter_context(closing(cachao.database(port=proxy.port)))
+        deliver_batch(paid(first), database)
+        proxy.lose_next_request()
+
+        results = deliver_batch(paid(sale), database)
+
+    assert {result.outcome for result in results} == {Outcome.SETTLED}
+    assert_all_settled_once(cachao, sale)
+
+
+def test_batch_that_waits_for_a_lock_for_too_long_leaves_nothing_half(
+    cachao: Cachao, sale: list[Order]
+) -> None:
+    seen: list[set[str]] = []
+    with ExitStack() as stack:
+        holder = stack.enter_context(closing(Holder(cachao, sale[0])))
+
+        def after_the_first_timeout(_: float) -> None:
+            seen.append({cachao.status(order) for order in sale})
+            holder.close()
+
+        database = stack.enter_context(closing(cachao.database(sleep=after_the_first_timeout)))
+        results = deliver_batch(paid(sale), database)
+
+    assert {result.outcome for result in results} == {Outcome.SETTLED}
+    assert seen == [{cachao.tables.open}]
+    assert_all_settled_once(cachao, sale)
+
+
+@pytest.mark.parametrize("code", [1213, 1205, 1020, 1317, 2013, 1047])
+def test_passing_error_inside_a_batch_is_run_again(
+    shared_server: MariaDBServer, shape: ShopTables, code: int
+) -> None:
+    cachao = Cachao(shared_server, tables=shape)
+    ticket = cachao.add_ticket()
+    orders = [cachao.add_order(ticket_id=ticket) for _ in range(4)]
+    with closing(cachao.database()) as database:
+        inject_errors(cachao, code)
+
+        results = deliver_batch(paid(orders), database)
+
+    assert {result.outcome for result in results} == {Outcome.SETTLED}
+    assert [cachao.settlements(order) for order in orders] == [1] * 4
+
+
+def test_server_killed_inside_a_batch_leaves_nothing_half(broken: Cachao) -> None:
+    ticket = broken.add_ticket()
+    orders = [broken.add_order(ticket_id=ticket) for _ in range(4)]
+    with ExitStack() as stack:
+        stack.enter_context(closing(Holder(broken, orders[0])))
+        database = stack.enter_context(closing(broken.database()))
+        results = in_background(lambda: deliver_batch(paid(orders), database, seconds=4))
+        broken.wait_for_lock()
+        broken.server.kill()
+
+        assert {result.outcome for result in results()} == {Outcome.RETRY}
+        broken.server.start()
+        for order in orders:
+            assert_untouched(broken, order)
+
+        again = deliver_batch(paid(orders), database)
+    assert {result.outcome for result in again} == {Outcome.SETTLED}
+    assert [broken.settlements(order) for order in orders] == [1] * 4
+
+
+def test_batch_without_time_left_starts_nothing(cachao: Cachao, sale: list[Order]) -> None:
+    with closing(cachao.database()) as database:
+        results = deliver_batch(paid(sale), database, seconds=0.05)
+
+    assert {result.outcome for result in results} == {Outcome.RETRY}
+    for order in sale:
+        assert_untouched(cachao, order)
