@@ -115,7 +115,8 @@ class Environment:
     """The database's VPC. None: the functions run outside any."""
 
     reserved_concurrency: int | None = FunctionSettings.reserved_concurrency
-    """Maximum concurrent executions of each function. None for a quota too small for it."""
+    """Maximum concurrent executions of each function. None for a quota too small for it. 0 pauses:
+    nothing is settled, and nothing is lost, until it is deployed with another value."""
 
     on_sale: Literal["queued", "draining"] | None = None
     """On-sale mode, before many buy one ticket within minutes: `queued` settles in batches from a

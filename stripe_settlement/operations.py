@@ -68,7 +68,8 @@ class Operations:
                 settings=replace(
                     function_settings,
                     timeout=settings.timeout,
-                    # One at a time; a quota too small to reserve from stays as it is.
+                    # One at a time, also while settling is paused; a quota too small to reserve
+                    # from stays as it is.
                     reserved_concurrency=None
                     if function_settings.reserved_concurrency is None
                     else 1,

@@ -67,8 +67,10 @@ class Reconciliation(Construct):
         }
         if api_base is not None:
             variables["STRIPE_API_BASE"] = api_base
-        # Two runs at once would list the same events; a quota too small to reserve from stays so.
-        reserved = None if function_settings.reserved_concurrency is None else 1
+        # Two runs at once would list the same events; a quota too small to reserve from stays so,
+        # and what is paused does not settle by this way either.
+        reserved = function_settings.reserved_concurrency
+        reserved = None if reserved is None else min(reserved, 1)
         self.function: Final = DatabaseFunction(
             self,
             RECONCILIATION_FUNCTION,

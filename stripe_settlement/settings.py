@@ -84,7 +84,9 @@ class FunctionSettings(Checked):
     reserved_concurrency: int | None = 10
     """Maximum concurrent executions of each function, and so of its database connections. None
     leaves the functions in the account's pool: a fresh account's quota is too small to reserve
-    from, and the deployment would fail."""
+    from, and the deployment would fail. 0 pauses all that settles, until a deployment with another
+    value: Lambda puts EventBridge's events into the on-failure queue, for a redrive, and Stripe
+    repeats the webhook's."""
 
     tracing: bool = True
     """X-Ray for every function, so that a slow settlement can be told from a slow start."""
@@ -115,10 +117,9 @@ class FunctionSettings(Checked):
             require_between(
                 "reserved_concurrency",
                 self.reserved_concurrency,
-                1,
+                0,
                 1000,
-                hint="To reserve nothing use None; to pause the event route use "
-                "EventSettings(enabled=False).",
+                hint="To reserve nothing use None.",
             )
         require_between("retry_attempts", self.retry_attempts, 0, 2)
         require_duration(
@@ -603,7 +604,13 @@ class SettlementSettings(Checked):
         """Check that Lambda can run what it takes from the queue, and that SQS waits for it."""
         if self.events.queue is None:
             return
-        if (reserved := self.functions.reserved_concurrency) is not None:
+        if (reserved := self.functions.reserved_concurrency) == 0:
+            raise ValueError(
+                "functions.reserved_concurrency is 0, which pauses, and events.queue is set; "
+                "allowed is one of them: what waits in the queue would use up its attempts and end "
+                "in its dead-letter queue. Leave on-sale mode before you pause."
+            )
+        if reserved is not None:
             require_between(
                 "events.queue.maximum_concurrency",
                 self.events.queue.maximum_concurrency,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import jsii
-from aws_cdk import Duration, Tags
+from aws_cdk import Annotations, Duration, Tags
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -163,6 +163,7 @@ class StripeSettlement(Construct):
         self.service_name: Final = self.settings.service_name or prefix or name_by_path(self)
         """The service in logs and tags, and the metrics' only dimension."""
         require_unique_names(self, StripeSettlement, "resource_prefix", "service_name")
+        self._warn_if_paused()
         self._metrics = SettlementMetrics(
             namespace=self.settings.metrics_namespace, service=self.service_name
         )
@@ -400,6 +401,14 @@ class StripeSettlement(Construct):
             event_bus=self.event_route.event_bus,
             api=self.webhook_route.rest_api if self.webhook_route else None,
         )
+
+    def _warn_if_paused(self) -> None:
+        if self.settings.functions.reserved_concurrency == 0:
+            Annotations.of(self).add_warning_v2(
+                "stripe-settlement:paused",
+                "reserved_concurrency is 0, which pauses: no payment is settled. To go on, deploy "
+                "with another value, then run `stripe-settlement redrive`.",
+            )
 
     def _on_sale_queue(self, key: kms.IKey | None) -> OnSaleQueue | None:
         if self.settings.events.queue is None:

@@ -308,7 +308,8 @@ def _runs(look: Look, handler: str) -> Finding:
         return _broken(
             f"function {function.name} is throttled to 0: it never runs",
             f"aws lambda delete-function-concurrency --function-name {function.name}; then deploy "
-            "with --revert-drift, which sets what the settings say",
+            "with --revert-drift, which sets what the settings say. Where they say 0, settling is "
+            "paused on purpose: deploy with another value, then redrive",
         )
     return _well(f"function {function.name} can run")
 

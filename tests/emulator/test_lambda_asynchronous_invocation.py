@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
@@ -16,6 +20,14 @@ from tests.emulator.conftest import RETRY_SECONDS
 
 pytestmark = pytest.mark.xdist_group("emulator")
 
+HOLD = """
+import os, pathlib, time
+def handler(event, context):
+    if event:
+        pathlib.Path(event["begun"]).touch()
+        while not os.path.exists(event["end"]):
+            time.sleep(0.01)
+"""
 TELL_AND_FAIL = """
 import time
 def handler(event, context):
@@ -39,6 +51,21 @@ def reserve(account: Account, function: str, executions: int) -> None:
     account.functions.put_function_concurrency(
         FunctionName=function, ReservedConcurrentExecutions=executions
     )
+
+
+@contextmanager
+def occupied(account: Account, function: str, directory: Path) -> Iterator[None]:
+    """In the block, the one execution that the function may have is taken by another event."""
+    reserve(account, function, 1)
+    begun, end = directory / "begun", directory / "end"
+    with ThreadPoolExecutor(1) as threads:
+        holder = threads.submit(account.invoke, function, {"begun": str(begun), "end": str(end)})
+        try:
+            wait_for(lambda: begun.exists() or None, "the function to be occupied")
+            yield
+        finally:
+            end.touch()
+            holder.exception()  # new code, or a deletion, ends it
 
 
 def wait_for_throttles(account: Account, function: str) -> None:
@@ -102,33 +129,46 @@ def test_record_holds_the_event_and_the_last_error(account: Account) -> None:
     }
 
 
-def test_throttled_event_costs_no_attempt(account: Account) -> None:
-    function, queue = failing(account, ECHO, retries=0)
-    reserve(account, function, 0)
-    account.invoke_asynchronously(function)
-    wait_for_throttles(account, function)
-    reserve(account, function, 1)
-    account.wait_for_total(1, "AWS/Lambda", "Invocations", FunctionName=function)
+def test_throttled_event_costs_no_attempt(account: Account, tmp_path: Path) -> None:
+    function, queue = failing(account, HOLD, retries=0)
+    with occupied(account, function, tmp_path):
+        account.invoke_asynchronously(function)
+        wait_for_throttles(account, function)
+    account.wait_for_total(2, "AWS/Lambda", "Invocations", FunctionName=function)
     assert queue.is_empty()
 
 
-def test_event_runs_the_code_that_is_deployed_when_its_turn_comes(account: Account) -> None:
-    function, queue = failing(account, FAIL, retries=0)
-    reserve(account, function, 0)
-    account.invoke_asynchronously(function)
-    wait_for_throttles(account, function)
-    account.functions.update_function_code(FunctionName=function, ZipFile=zipped(ECHO))
-    reserve(account, function, 1)
-    account.wait_for_total(1, "AWS/Lambda", "Invocations", FunctionName=function)
-    assert queue.is_empty()
+def test_event_runs_the_code_that_is_deployed_when_its_turn_comes(
+    account: Account, tmp_path: Path
+) -> None:
+    function, queue = failing(account, HOLD, retries=0)
+    with occupied(account, function, tmp_path):
+        account.invoke_asynchronously(function)
+        wait_for_throttles(account, function)
+        account.functions.update_function_code(FunctionName=function, ZipFile=zipped(FAIL))
+    assert queue.receive()["Body"]["responsePayload"]["errorMessage"] == "on purpose"
 
 
-def test_event_that_is_too_old_is_dropped_unseen(account: Account, aws: EmulatedAWS) -> None:
-    function, queue = failing(account)
+def test_event_of_a_paused_function_goes_to_the_queue_at_once(account: Account) -> None:
+    function, queue = failing(account, ECHO)
     reserve(account, function, 0)
-    limit_age_to_one_second(aws, function, queue)
     account.invoke_asynchronously(function, {"order": 1})
     record = queue.receive()["Body"]
+    assert record["requestContext"]["condition"] == "ZeroReservedConcurrency"
+    assert record["requestContext"]["approximateInvokeCount"] == 0
+    assert record["requestPayload"] == {"order": 1}
+    assert "responsePayload" not in record
+    assert account.total("AWS/Lambda", "Throttles", FunctionName=function) is None
+
+
+def test_event_that_is_too_old_is_dropped_unseen(
+    account: Account, aws: EmulatedAWS, tmp_path: Path
+) -> None:
+    function, queue = failing(account, HOLD)
+    limit_age_to_one_second(aws, function, queue)
+    with occupied(account, function, tmp_path):
+        account.invoke_asynchronously(function, {"order": 1})
+        record = queue.receive()["Body"]
     assert record["requestContext"]["condition"] == "EventAgeExceeded"
     assert record["requestContext"]["approximateInvokeCount"] == 0
     assert record["requestPayload"] == {"order": 1}
@@ -171,12 +211,14 @@ def test_record_that_reaches_no_queue_is_counted(account: Account) -> None:
     account.wait_for_total(1, "AWS/Lambda", "DestinationDeliveryFailures", FunctionName=function)
 
 
-def test_event_of_a_function_that_is_gone_is_forgotten(account: Account, aws: EmulatedAWS) -> None:
-    function, queue = failing(account, ECHO)
-    reserve(account, function, 0)
-    account.invoke_asynchronously(function)
-    wait_for_throttles(account, function)
-    account.functions.delete_function(FunctionName=function)
+def test_event_of_a_function_that_is_gone_is_forgotten(
+    account: Account, aws: EmulatedAWS, tmp_path: Path
+) -> None:
+    function, queue = failing(account, HOLD)
+    with occupied(account, function, tmp_path):
+        account.invoke_asynchronously(function)
+        wait_for_throttles(account, function)
+        account.functions.delete_function(FunctionName=function)
     told = f"An event is dropped: its function {function_arn(function)} is gone"
     wait_for(lambda: told in aws.log() or None, "the event to be dropped")
     assert queue.is_empty()

@@ -259,6 +259,14 @@ def test_more_batches_than_the_function_may_run_are_an_error() -> None:
         )
 
 
+def test_a_pause_and_the_queue_together_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"reserved_concurrency is 0.*Leave on-sale mode"):
+        SettlementSettings(
+            functions=FunctionSettings(reserved_concurrency=0),
+            events=EventSettings(queue=OnSaleQueueSettings()),
+        )
+
+
 def test_without_reserved_concurrency_any_number_of_batches_may_run() -> None:
     SettlementSettings(
         functions=FunctionSettings(reserved_concurrency=None),

@@ -67,6 +67,20 @@ def test_nothing_is_reserved_where_the_quota_is_too_small(stack: Stack) -> None:
     assert "ReservedConcurrentExecutions" not in function
 
 
+def test_a_paused_settlement_does_not_settle_by_reconciliation_either(stack: Stack) -> None:
+    template = with_a_key(stack, functions=FunctionSettings(reserved_concurrency=0))
+    reserved = {
+        part: find(template, "AWS::Lambda::Function", part).get("ReservedConcurrentExecutions")
+        for part in ("EventBridgeHandler", "PaymentFunction", "Reconciliation", "OperationsRead")
+    }
+    assert reserved == {
+        "EventBridgeHandler": 0,
+        "PaymentFunction": 0,
+        "Reconciliation": 0,
+        "OperationsRead": 1,
+    }
+
+
 def test_the_function_is_told_the_settings(stack: Stack) -> None:
     net = ReconciliationSettings(
         interval=Duration.minutes(5),

@@ -24,7 +24,7 @@ from tests.infrastructure.synthesis import any_secret, find, settle, template_of
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (FunctionSettings, {"memory_size": 64}, "memory_size is 64 MiB; allowed is 128 to 10240"),
     (FunctionSettings, {"timeout": Duration.minutes(16)}, "timeout is 960 seconds"),
-    (FunctionSettings, {"reserved_concurrency": 0}, "To reserve nothing use None"),
+    (FunctionSettings, {"reserved_concurrency": -1}, "To reserve nothing use None"),
     (FunctionSettings, {"retry_attempts": 3}, "retry_attempts is 3; allowed is 0 to 2"),
     (FunctionSettings, {"max_event_age": Duration.hours(7)}, "max_event_age is 25200 seconds"),
     (FunctionSettings, {"runtime": lambda_.Runtime.NODEJS_22_X}, "nodejs22.x.*Python runtime"),

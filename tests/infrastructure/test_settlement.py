@@ -12,6 +12,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations, Match
 
 from stripe_settlement import (
     AlarmSettings,
@@ -557,3 +558,11 @@ def test_security_groups_without_a_vpc_are_an_error(stack: Stack) -> None:
 def test_an_empty_list_of_security_groups_is_an_error(stack: Stack) -> None:
     with pytest.raises(ValueError, match=r"security_groups is empty.*Leave it out"):
         settle(stack, vpc=any_vpc(stack), security_groups=[])
+
+
+def test_a_paused_settlement_says_so_at_every_synthesis(stack: Stack) -> None:
+    settle(stack, settings=SettlementSettings(functions=FunctionSettings(reserved_concurrency=0)))
+
+    Annotations.from_stack(stack).has_warning(
+        "/Shop/Settlement", Match.string_like_regexp("no payment is settled.*redrive")
+    )

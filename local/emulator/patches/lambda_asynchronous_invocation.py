@@ -8,6 +8,7 @@ and "Capturing records of Lambda asynchronous invocations"):
 - A throttled event goes back to the queue and costs no attempt. It is tried again after 1 s, then
   after twice that, up to 5 minutes.
 - An event older than `MaximumEventAgeInSeconds` is dropped, however many attempts are left.
+- An event for a function whose reserved concurrency is zero is dropped without an attempt.
 - What is dropped goes to the on-failure destination, in a record of the event and the last error.
 
 MiniStack retries without telling a throttle from an error, runs every attempt on the code of the
@@ -86,6 +87,9 @@ class AsynchronousInvocation:
             if time.time() - self._queued_at > age:
                 self._drop(config, "EventAgeExceeded")
                 return
+            if _is_paused(self._function_arn):
+                self._drop(config, "ZeroReservedConcurrency")
+                return
             result = self._attempt(config)
             if result.get("throttle"):
                 time.sleep(throttle_wait)
@@ -146,6 +150,11 @@ class AsynchronousInvocation:
             }
             invocation["responsePayload"] = self._result.get("body")
         return invocation
+
+
+def _is_paused(function_arn: str) -> bool:
+    function, _, _ = lambda_svc._get_base_func_record_for_ref(function_arn)
+    return (function or {}).get("concurrency") == 0
 
 
 def _limits(function_arn: str) -> tuple[int, float, str | None]:
