@@ -6,6 +6,7 @@ import copy
 import json
 import secrets
 import threading
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,8 +43,10 @@ class Request:
 
     @property
     def key(self) -> str | None:
-        """The API key."""
+        """The API key: a bearer token, or the user name of HTTP's basic authentication."""
         scheme, _, key = self.headers.get("authorization", "").partition(" ")
+        if scheme == "Basic":
+            return b64decode(key).decode().partition(":")[0]
         return key if scheme == "Bearer" else None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import stripe
+import urllib3
 
 from local.fake_stripe.account import ACCOUNT
 from local.fake_stripe.partner_events import PartnerEventsInMemory
@@ -30,6 +31,17 @@ def test_unknown_key_is_a_401_that_does_not_repeat_it(stripe_server: StripeServe
         with pytest.raises(stripe.AuthenticationError, match="Invalid API Key") as error:
             call()
         assert key not in str(error.value)
+
+
+def test_key_is_also_the_user_of_basic_authentication(stripe_server: StripeServer) -> None:
+    def status(key: str) -> int:
+        headers = urllib3.make_headers(basic_auth=f"{key}:")
+        return urllib3.request(
+            "GET", f"{stripe_server.url}/v1/events", headers=headers, timeout=60, retries=False
+        ).status
+
+    assert status(stripe_server.add_key()) == 200
+    assert status("sk_test_of_nobody") == 401
 
 
 def test_revoked_key_is_unknown(stripe_server: StripeServer) -> None:
