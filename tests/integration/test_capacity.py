@@ -13,7 +13,7 @@ from local.servers.mariadb import MariaDBServer
 from local.shop import Order, ShopTables
 from settlement.domain.order_tables import StatusWords, TicketsTable
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result
-from tests.support.cachao import OTHER_TABLES, Cachao, deliver, event_for
+from tests.support.cachao import OTHER_TABLES, Cachao, deliver, deliver_batch, event_for
 
 CONNECTIONS = 32
 SEATS = 100
@@ -37,6 +37,28 @@ def sell(cachao: Cachao, orders: list[Order]) -> list[Result]:
             ]
 
         return [result for results in pool.map(lane, range(CONNECTIONS)) for result in results]
+
+
+def sell_in_batches(cachao: Cachao, orders: list[Order]) -> list[Result]:
+    """Pay for all of them in batches of ten, each sharing half with the next, over four lanes."""
+    events = [event_for(order, payment=f"{cachao.name}_{order.id}") for order in orders]
+    batches = [events[start : start + 10] for start in range(0, len(events), 5)]
+    with ExitStack() as stack:
+        databases = [stack.enter_context(closing(cachao.database())) for _ in range(4)]
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+
+        def lane(number: int) -> list[Result]:
+            return [
+                result
+                for batch in batches[number::4]
+                for result in deliver_batch(batch, databases[number])
+            ]
+
+        return [result for results in pool.map(lane, range(4)) for result in results]
+
+
+def is_duplicate(result: Result) -> bool:
+    return result.outcome is Outcome.DUPLICATE
 
 
 def on_sale(cachao: Cachao, buyers: int, seats: int) -> list[Order]:
@@ -82,6 +104,43 @@ def test_no_order_beyond_the_limit_is_settled_where_it_is_held(
     assert cachao.counters(orders[0])[0] == SEATS
     assert Counter(kind for kind, _ in cachao.anomalies()) == {"oversold": BUYERS - SEATS}
     assert Counter(map(cachao.status, orders)) == {"paid": SEATS, "held": BUYERS - SEATS}
+
+
+@SHAPES
+@pytest.mark.parametrize("when_sold_out", ["settle_and_report", "hold"])
+def test_batches_that_overlap_sell_to_the_limit_and_name_every_order_beyond_it(
+    shared_server: MariaDBServer, tables: ShopTables | None, when_sold_out: str
+) -> None:
+    cachao = Cachao(shared_server, tables=tables, when_sold_out=when_sold_out)
+    orders = on_sale(cachao, 100, 30)
+
+    results = [result for result in sell_in_batches(cachao, orders) if not is_duplicate(result)]
+
+    oversold = Counter(result.anomaly for result in results)[AnomalyKind.OVERSOLD]
+    settled = Counter(result.outcome for result in results)[Outcome.SETTLED]
+    assert Counter(kind for kind, _ in cachao.anomalies()) == {"oversold": 70}
+    held = when_sold_out == "hold"
+    assert settled == (30 if held else 100)
+    assert oversold >= 70  # held again in the other batch
+    assert cachao.counters(orders[0])[0] == settled
+    assert sum(cachao.settlements(order) for order in orders) == settled
+
+
+@SHAPES
+def test_batches_sell_without_end_where_no_column_holds_a_limit(
+    shared_server: MariaDBServer, tables: ShopTables | None
+) -> None:
+    shape = tables or ShopTables()
+    names = {"table": shape.tickets, "id": shape.ticket_id, "sold_quantity": shape.sold}
+    unlimited = TicketsTable(**names, max_quantity=None)
+    cachao = Cachao(shared_server, tables=tables, tickets=unlimited)
+    ticket = cachao.add_ticket()
+    orders = [cachao.add_order(ticket_id=ticket, quantity=1) for _ in range(20)]
+
+    results = [result for result in sell_in_batches(cachao, orders) if not is_duplicate(result)]
+
+    assert [(r.outcome, r.anomaly) for r in results] == [(Outcome.SETTLED, None)] * 20
+    assert cachao.counters(orders[0])[0] == 20
 
 
 def test_held_order_settles_once_there_is_a_seat(shared_server: MariaDBServer) -> None:

@@ -49,7 +49,7 @@ def other_shop(shared_server: MariaDBServer) -> Cachao:
 
 
 def test_another_teams_tables_settle_in_overlapping_batches(other_shop: Cachao) -> None:
-    """Text ids, amounts in major units, no discount codes; every event is in two batches."""
+    """Text ids, amounts in minor units, no discount codes; every event is in two batches."""
     ticket = other_shop.add_ticket()
     orders = [other_shop.add_order(ticket_id=ticket, quantity=2) for _ in range(40)]
     events = [event_for(order, payment=f"other{n}") for n, order in enumerate(orders)]

@@ -551,3 +551,35 @@ def test_counter_that_is_null_is_named(shared_server: MariaDBServer) -> None:
     assert result.anomaly is AnomalyKind.CANNOT_BE_SETTLED
     assert "tickets.sold_quantity" in str(result.reason)
     assert cachao.status(order) == cachao.tables.open
+
+
+def test_checkout_that_is_captured_by_hand_awaits_its_payment(
+    cachao: Cachao, database: Database
+) -> None:
+    """A capture sends no checkout event: the shop that captures settles the order itself."""
+    order = cachao.add_order()
+    options = {"card": {"capture_method": "manual"}}
+    event = event_for(order, payment_status="unpaid", payment_method_options=options)
+
+    assert deliver(event, database).outcome is Outcome.AWAITING_PAYMENT
+    assert cachao.status(order) == "processing"
+    assert cachao.settlements(order) == 0
+
+
+@pytest.mark.parametrize(
+    "changed", [{"amount_discount": 500}, {"amount_tax": 950}, {"amount_shipping": 490}]
+)
+def test_total_that_stripe_has_changed_is_an_amount_that_does_not_fit(
+    cachao: Cachao, database: Database, changed: dict[str, int]
+) -> None:
+    """By a promotion code, tax or shipping that the order's total does not know of."""
+    order = cachao.add_order()
+    total = (
+        order.amount
+        - changed.get("amount_discount", 0)
+        + sum(changed.values()) * ("amount_discount" not in changed)
+    )
+    event = event_for(order, amount=total, amount_subtotal=order.amount, total_details=changed)
+
+    assert deliver(event, database).anomaly is AnomalyKind.AMOUNT_MISMATCH
+    assert cachao.settlements(order) == 0

@@ -369,7 +369,8 @@ def _id(field: str, column: str, tables: OrderTables) -> _Need:
         column,
         "an integer type" if kind == "integer" else "CHAR or VARCHAR of up to 64, or UUID",
         lambda c: c.data_type in _IDS[kind] and (c.length or 0) <= 64,
-        f"OrderTables.order_id may say '{other}' (now '{kind}')",
+        f"OrderTables.order_id may say '{other}' (now '{kind}'); the ids of orders, tickets and "
+        "discount codes are of one kind",
     )
 
 

@@ -114,7 +114,7 @@ class OrderTables:
     """
     order_id: OrderIdKind = "integer"
     """``integer``: 1 to 2^63 - 1. ``string``: up to 64 printable ASCII characters, a UUID say; the
-    ids of tickets and discount codes may then be strings too.
+    ids of tickets and discount codes are of the same kind.
     """
     when_sold_out: WhenSoldOut = "settle_and_report"
     """``settle_and_report``: the money is there, so the order is settled, and an anomaly tells a
