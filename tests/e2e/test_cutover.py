@@ -378,8 +378,9 @@ def test_cutover_under_traffic_pays_and_counts_every_order_once(
         seen = place.follow(stop, see).split("\n")
         between = buyers.wait_for_rounds()
         unsettled = counted(place, between)
-        place.correct()
+        # Before the correction, which would hide what both have counted.
         differing = place.differing()
+        place.correct()
 
         new.register()
         new.deploy(paused=False)
