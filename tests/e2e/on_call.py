@@ -32,6 +32,19 @@ class OnCall:
         while self._subscription.take():
             pass
 
+    def expect_silence(self) -> None:
+        """Wait until no alarm is raised, and forget what was told before."""
+        cloudwatch = self._aws.client("cloudwatch")
+        wait_for(
+            lambda: (
+                None if cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"] else True
+            ),
+            "no alarm to be raised",
+            seconds=120,
+        )
+        while self._subscription.take():
+            pass
+
     def state(self, alarm: str) -> str:
         """OK, ALARM or INSUFFICIENT_DATA."""
         answer = self._aws.client("cloudwatch").describe_alarms(AlarmNames=[alarm])

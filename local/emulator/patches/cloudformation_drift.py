@@ -7,9 +7,9 @@ deleted and gives changed properties the template's values, also where the templ
 own. What cannot be read by its type's handler is not checked and stays as it is: an
 `AWS::SQS::QueuePolicy`, so the policy of a queue that was deleted, is such a type.
 
-MiniStack detects drift, but sees no rule that was disabled, no permission that was removed and no
-event invoke config, looks for a secret by its name where it is called by its ARN (see
-`secretsmanager_references`), and takes a drift-aware change set for an ordinary one.
+MiniStack detects drift, but sees no rule that was disabled or lost its targets, no permission that
+was removed and no event invoke config, looks for a secret by its name where it is called by its ARN
+(see `secretsmanager_references`), and takes a drift-aware change set for an ordinary one.
 
 Not measured on AWS: that a change set calls what was deleted an `Add`.
 """
@@ -23,7 +23,7 @@ from local.emulator import Settings
 from local.emulator.modules import cloudformation, eventbridge, secretsmanager
 
 _INVOKE_CONFIG: Final = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
-_RULE: Final = ("State", "EventPattern", "Description")
+_RULE: Final = ("State", "EventPattern", "Description", "Targets")
 
 Properties = dict[str, Any]
 
@@ -43,13 +43,15 @@ def apply(_settings: Settings) -> None:
 
 def _rule(physical_id: str, properties: Properties) -> Properties | None:
     bus = cloudformation.provisioners._eb_rule_bus_name(properties)
-    rule = eventbridge._rules.get(eventbridge._rule_key(physical_id, bus))
+    key = eventbridge._rule_key(physical_id, bus)
+    rule = eventbridge._rules.get(key)
     if rule is None:
         return None
     return {
         "State": rule["State"],
         "Description": rule.get("Description", ""),
         "EventPattern": json.loads(rule.get("EventPattern") or "null"),
+        "Targets": list(eventbridge._targets.get(key, ())),
     }
 
 
