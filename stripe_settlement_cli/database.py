@@ -5,33 +5,47 @@ from typing import Any
 
 from stripe_settlement_cli.failure_reasons import printable
 from stripe_settlement_cli.finding import Finding, State
+from stripe_settlement_cli.operations import OperationsError
 from stripe_settlement_cli.report import age, counted
 
 Ask = Callable[[str], dict[str, Any]]
 """Returns what a verb answers."""
 
 
-def database_lines(ask: Ask, stack: str) -> list[tuple[str, Finding]]:
+def database_lines(ask: Ask, stack: str, migration: str | None) -> list[tuple[str, Finding]]:
     """Return a line for each thing that is looked at, with its check's name.
 
     Args:
         ask: asks the function that reads.
         stack: its name, for the commands that mend.
+        migration: the name of its function that applies migrations; None without one.
 
     Raises:
-        OperationsError: the function did not answer.
+        OperationsError: the function did not say what the database is.
         KeyError, TypeError, ValueError: its answer is that of another version.
     """
     described = ask("database")
     return [
         ("server", _server(described)),
         *(("tables", each) for each in _tables(described["mismatches"])),
-        ("migrations", _migrations(described["migrations"])),
+        ("migrations", _migrations(described["migrations"], migration)),
         *(("transactions", each) for each in _transactions(described["long_transactions"])),
-        *(("counters", each) for each in _counters(ask("counters"))),
-        ("anomalies", _anomalies(ask("anomalies"), stack)),
-        *(("unsettled", each) for each in _unsettled(ask("unsettled"), stack)),
+        *_answered("counters", ask, _counters),
+        *_answered("anomalies", ask, lambda found: iter((_anomalies(found, stack),))),
+        *_answered("unsettled", ask, lambda found: _unsettled(found, stack)),
     ]
+
+
+def _answered(
+    verb: str, ask: Ask, lines: Callable[[dict[str, Any]], Iterator[Finding]]
+) -> Iterator[tuple[str, Finding]]:
+    """Yield the lines of one answer; a table that is not as it was keeps no other from its line."""
+    try:
+        found = ask(verb)
+    except OperationsError as error:
+        yield verb, Finding(State.UNKNOWN, f"{verb} not looked at: {error}", "Run this again.")
+        return
+    yield from ((verb, each) for each in lines(found))
 
 
 def _server(described: dict[str, Any]) -> Finding:
@@ -50,10 +64,10 @@ def _tables(mismatches: list[dict[str, str]]) -> Iterator[Finding]:
         )
         yield Finding(State.BROKEN, f"{where}: found {found}, needed {needed}", hint)
     if not mismatches:
-        yield Finding(State.WELL, "tables as OrderTables says")
+        yield Finding(State.WELL, "tables as OrderTables says, and every privilege on them")
 
 
-def _migrations(migrations: dict[str, Any]) -> Finding:
+def _migrations(migrations: dict[str, Any], function: str | None) -> Finding:
     applied, pending = migrations["applied"], migrations["pending"]
     if applied is None:
         text = "migrations not looked at: the user may not read settlement_migrations"
@@ -61,7 +75,13 @@ def _migrations(migrations: dict[str, Any]) -> Finding:
     text = f"migrations {len(applied)} of {len(applied) + len(pending)}"
     if pending:
         names = printable(", ".join(pending))
-        return Finding(State.BROKEN, f"{text}: {names} missing", "Deploy the stack again.")
+        hint = "Deploy a stack with a migration function."
+        if function:
+            hint = (
+                f"aws lambda invoke --function-name {function} answer.json; "
+                "a `cdk deploy` of the same version applies nothing."
+            )
+        return Finding(State.BROKEN, f"{text}: {names} missing", hint)
     return Finding(State.WELL, text)
 
 
@@ -72,7 +92,9 @@ def _transactions(found: list[dict[str, int]] | None) -> Iterator[Finding]:
         return
     for each in found:
         text = f"a transaction has been open for {age(each['seconds'])} (thread {each['thread']})"
-        yield Finding(State.ADVICE, text, "'Lag' in the runbook says how to find whose it is.")
+        yield Finding(
+            State.ADVICE, text, "'Function duration' in the runbook says how to find whose it is."
+        )
     if not found:
         yield Finding(State.WELL, "no transaction is open for a minute or more")
 

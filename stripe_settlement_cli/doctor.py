@@ -17,7 +17,13 @@ from stripe_settlement_cli.database import database_lines
 from stripe_settlement_cli.deployment import Deployment, DeploymentError, Function, Resource
 from stripe_settlement_cli.failure_reasons import COMES_BACK, printable
 from stripe_settlement_cli.finding import Finding, State
-from stripe_settlement_cli.operations import OperationsError, has_operations, invoke
+from stripe_settlement_cli.operations import (
+    MIGRATION,
+    OperationsError,
+    function_name,
+    has_operations,
+    invoke,
+)
 from stripe_settlement_cli.queue_consumer import QueueConsumer
 from stripe_settlement_cli.report import console, counted, say
 from stripe_settlement_cli.stripe_side import (
@@ -202,7 +208,8 @@ def event_source(look: Look) -> Finding:
         return _broken("event source is PENDING: its bus is not there")
     return _broken(
         f"event source is {state}: its destination at Stripe was deleted",
-        "Create an Amazon EventBridge destination in Stripe and deploy with its event source.",
+        "Create an Amazon EventBridge destination in Stripe and deploy with its event source. "
+        "Where the stack has created it, raise stripe_roll in cdk.json and deploy instead.",
     )
 
 
@@ -361,8 +368,8 @@ def _takes_events(look: Look, url: str, name: str) -> Finding:
         return _well(f"EventBridge may send to {name}")
     return _broken(
         f"EventBridge may not send to {name}: what it sends there is lost",
-        "Give the queue the policy of the template: `aws sqs set-queue-attributes`. "
-        "A deployment does not compare a queue's policy.",
+        "Give the queue the policy of the template, by `aws sqs set-queue-attributes`: see "
+        "'Give the Stripe event DLQ its policy' in the runbook. A deployment does not compare it.",
     )
 
 
@@ -577,7 +584,8 @@ def database(context: Context) -> list[tuple[str, Finding]]:
     if not has_operations(stack):
         return [("database", NOT_CHECKED)]
     try:
-        return database_lines(partial(invoke, stack, context.clients), stack.name)
+        migration = function_name(stack, MIGRATION)
+        return database_lines(partial(invoke, stack, context.clients), stack.name, migration)
     except OperationsError as error:
         finding = Finding(State.UNKNOWN, f"the database was not looked at: {error}")
     except (KeyError, TypeError, ValueError):

@@ -13,6 +13,7 @@ from stripe_settlement_cli.failure_reasons import NO_ANSWER, printable, reason_o
 
 READ: Final = "operations_read_handler.handler"
 RESOLVE: Final = "operations_resolve_handler.handler"
+MIGRATION: Final = "migration_handler.handler"
 """The functions' handlers, by which they are found."""
 
 _GRANTS: Final = {READ: "grant_observe", RESOLVE: "grant_resolve"}
@@ -27,6 +28,12 @@ class OperationsError(Exception):
 def has_operations(stack: Stack, handler: str = READ) -> bool:
     """Return whether the stack has the function."""
     return _function(stack, handler) is not None
+
+
+def function_name(stack: Stack, handler: str) -> str | None:
+    """Return the name of the stack's function with that handler; None without one."""
+    function = _function(stack, handler)
+    return function.physical_id if function else None
 
 
 def invoke(

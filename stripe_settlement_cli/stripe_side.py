@@ -38,6 +38,8 @@ _NEEDS: Final = "STRIPE_API_KEY with a restricted key that may read webhook endp
 
 _WORKBENCH: Final = "In Stripe, Workbench, Webhooks"
 
+_ROLL: Final = "Where the stack has created it, raise stripe_roll in cdk.json and deploy instead."
+
 _MISSED: Final = "What was missed meanwhile: see 'Bring an event back from Stripe' in the runbook."
 
 _PROBE_SECONDS: Final = 29.0
@@ -232,7 +234,7 @@ class StripeSide:
                 State.BROKEN,
                 f"Stripe: no destination for the event source {source}",
                 f"{_WORKBENCH}, add an Amazon EventBridge destination and deploy its event source. "
-                f"{_MISSED}",
+                f"{_ROLL} {_MISSED}",
             )
         broken = _disabled("destination", found.id, found.status) or self._payload(found)
         status = found.amazon_eventbridge.aws_event_source_status
@@ -268,7 +270,7 @@ class StripeSide:
                 State.BROKEN,
                 "Stripe: no endpoint has this stack's URL",
                 f"{_WORKBENCH}, add the stack's output WebhookUrl, and put its signing secret into "
-                "webhook_secret of the Stripe secret.",
+                f"webhook_secret of the Stripe secret. {_ROLL}",
             )
         found = registered[0]
         broken = _disabled("endpoint", found.id, found.status) or self._payload(found)

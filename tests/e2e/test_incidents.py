@@ -20,9 +20,9 @@ from local.checkouts import Event
 from local.cloud import LocalCloud
 from local.fake_stripe.account import Secret
 from local.fake_stripe.delivery import sign
-from local.servers.shop_database import ThrowawayDatabase
 from local.shop import Order
 from local.waiting import wait_for
+from tests.e2e.administrator import as_root
 from tests.e2e.conftest import TIMING
 from tests.e2e.on_call import OnCall
 from tests.e2e.operator_shell import OperatorShell
@@ -148,17 +148,8 @@ class Night:
         rows: list[tuple[Any, ...]] = []
         for block in runbook.commands(section, language="sql"):
             for statement in block.strip().rstrip(";").split(";"):
-                rows = self.as_root(statement)
+                rows = as_root(self.cloud, statement)
         return rows
-
-    def as_root(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement as the database's administrator. Return its rows."""
-        database = self.cloud.database
-        assert isinstance(database, ThrowawayDatabase)
-        with closing(database.server.admin_connection()) as root, root.cursor() as cursor:
-            cursor.execute(f"USE {database.address.name}")
-            cursor.execute(statement)
-            return list(cursor.fetchall())
 
     def bring_back(self, event: Event) -> None:
         """Bring one event back from Stripe, with the key of the stack."""
@@ -214,8 +205,8 @@ def password_rotated(night: Night) -> None:
 
 def set_password(night: Night, password: str) -> None:
     user = night.cloud.database.address.user
-    night.as_root(f"ALTER USER {user}@'%' IDENTIFIED BY '{password}'")
-    night.as_root(f"KILL USER {user}")
+    as_root(night.cloud, f"ALTER USER {user}@'%' IDENTIFIED BY '{password}'")
+    as_root(night.cloud, f"KILL USER {user}")
 
 
 def forgotten_transaction(night: Night) -> None:
@@ -230,7 +221,7 @@ def forgotten_transaction(night: Night) -> None:
         found = night.run_sql("function-duration")
         thread = client.thread_id()  # type: ignore[no-untyped-call]
         assert thread in [row[0] for row in found]
-        night.as_root(f"KILL {thread}")
+        as_root(night.cloud, f"KILL {thread}")
     assert night.cloud.stripe.post(event).outcome == "settled"
 
 

@@ -18,7 +18,11 @@ from settlement.adapters.database import Statement, read_sql
 from settlement.adapters.ledger import SQL
 from settlement.adapters.migrations import read_migrations
 from settlement.adapters.templates import words_of
-from settlement.adapters.verification import verify_our_tables, verify_structure
+from settlement.adapters.verification import (
+    verify_our_tables,
+    verify_privileges,
+    verify_structure,
+)
 from settlement.domain.clock import utc_now
 from settlement.domain.money import decimals
 from settlement.domain.payments import read_order_id
@@ -100,7 +104,11 @@ class ReadingOperations:
             "migrations": self._migrations(session),
             "mismatches": [
                 asdict(each)
-                for each in [*verify_structure(session, self._tables), *verify_our_tables(session)]
+                for each in [
+                    *verify_structure(session, self._tables),
+                    *verify_our_tables(session),
+                    *verify_privileges(session, self._tables, read_only=True),
+                ]
             ],
             "long_transactions": None
             if transactions is None

@@ -138,7 +138,9 @@ def verify_our_tables(session: Session) -> list[Mismatch]:
     return list(_Structure(session).ours())
 
 
-def verify_privileges(session: Session, tables: OrderTables) -> list[Mismatch]:
+def verify_privileges(
+    session: Session, tables: OrderTables, *, read_only: bool = False
+) -> list[Mismatch]:
     """Return what the session's user may not do and settlement does.
 
     What the server says is missing is not reported again.
@@ -146,12 +148,15 @@ def verify_privileges(session: Session, tables: OrderTables) -> list[Mismatch]:
     Args:
         session: Of the user that the routes connect as.
         tables: What the shop's tables are said to be.
+        read_only: Whether the session's transactions are. The server looks for the privilege
+            before it refuses to write; that it is read-only itself is not reported either.
     """
+    allowed = _MISSING | _READ_ONLY if read_only else _MISSING
     [[user]] = session.query("SELECT CURRENT_USER()")
     denied: dict[tuple[str, str, str], list[str]] = {}
     for attempt in _attempts(tables):
         error = session.try_out(attempt.statement)
-        if error is not None and error.number not in _MISSING:
+        if error is not None and error.number not in allowed:
             denied.setdefault((attempt.table, attempt.action, str(error)), []).append(attempt.what)
     return [
         Mismatch(
@@ -166,6 +171,9 @@ def verify_privileges(session: Session, tables: OrderTables) -> list[Mismatch]:
 
 _MISSING = frozenset({1054, 1146})
 """Unknown column, no such table."""
+
+_READ_ONLY = frozenset({1290, 1792})
+"""The server is, or the transaction."""
 
 
 class _Attempt(NamedTuple):

@@ -8,8 +8,9 @@ own. What cannot be read by its type's handler is not checked and stays as it is
 `AWS::SQS::QueuePolicy`, so the policy of a queue that was deleted, is such a type.
 
 MiniStack detects drift, but sees no rule that was disabled or lost its targets, no permission that
-was removed and no event invoke config, looks for a secret by its name where it is called by its ARN
-(see `secretsmanager_references`), and takes a drift-aware change set for an ordinary one.
+was removed, no event invoke config, no alarm and no method or stage of an API, looks for a secret
+by its name where it is called by its ARN (see `secretsmanager_references`), and takes a drift-aware
+change set for an ordinary one.
 
 Not measured on AWS: that a change set calls what was deleted an `Add`.
 """
@@ -20,7 +21,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from local.emulator import Settings
-from local.emulator.modules import cloudformation, eventbridge, secretsmanager
+from local.emulator.modules import (
+    apigateway_v1,
+    cloudformation,
+    cloudwatch,
+    eventbridge,
+    secretsmanager,
+)
 
 _INVOKE_CONFIG: Final = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 _RULE: Final = ("State", "EventPattern", "Description", "Targets")
@@ -32,6 +39,9 @@ def apply(_settings: Settings) -> None:
     """Add the readers that are missing, and let change sets revert what they find."""
     readers = cloudformation.drift._DRIFT_READERS
     readers["AWS::Events::Rule"] = (_rule, frozenset(_RULE))
+    readers["AWS::ApiGateway::Method"] = (_method, frozenset())
+    readers["AWS::ApiGateway::Stage"] = (_stage, frozenset())
+    readers["AWS::CloudWatch::Alarm"] = (_alarm, frozenset())
     readers["AWS::Lambda::Permission"] = (_permission, frozenset())
     readers["AWS::Lambda::EventInvokeConfig"] = (_invoke_config, frozenset(_INVOKE_CONFIG))
     read, names = readers["AWS::SecretsManager::Secret"]
@@ -53,6 +63,21 @@ def _rule(physical_id: str, properties: Properties) -> Properties | None:
         "EventPattern": json.loads(rule.get("EventPattern") or "null"),
         "Targets": list(eventbridge._targets.get(key, ())),
     }
+
+
+def _method(_physical_id: str, properties: Properties) -> Properties | None:
+    resources = apigateway_v1._resources.get(properties["RestApiId"], {})
+    methods = resources.get(properties["ResourceId"], {}).get("resourceMethods", {})
+    return {} if properties["HttpMethod"] in methods else None
+
+
+def _stage(physical_id: str, properties: Properties) -> Properties | None:
+    stages = apigateway_v1._stages_v1.get(properties["RestApiId"], {})
+    return {} if physical_id in stages else None
+
+
+def _alarm(physical_id: str, _properties: Properties) -> Properties | None:
+    return {} if physical_id in cloudwatch._alarms else None
 
 
 def _function(properties: Properties) -> Any:
