@@ -390,7 +390,7 @@ def test_statement_that_cannot_be_prepared_is_run_unprepared(broken: Cachao) -> 
 def test_words_of_the_shops_trigger_are_shown_nowhere(
     shared_server: MariaDBServer, shape: ShopTables, code: int
 ) -> None:
-    cachao = Cachao(shared_server)
+    cachao = Cachao(shared_server, tables=shape)
     with closing(cachao.database()) as database:
         order = cachao.add_order()
         inject_errors(cachao, code, times=1000, text="customer jane.doe@example.com")

@@ -10,9 +10,10 @@ import pymysql
 import pytest
 
 from local.servers.mariadb import MariaDBServer
+from local.shop import ShopTables
 from settlement.adapters.database import Database
 from settlement.domain.outcomes import AnomalyKind, Outcome, Route
-from tests.support.cachao import OTHER_TABLES, Cachao, deliver, event_for
+from tests.support.cachao import OTHER_TABLES, Cachao, deliver, deliver_batch, event_for
 
 pytestmark = pytest.mark.both_shapes
 
@@ -460,13 +461,19 @@ def test_status_of_any_length_leaves_room_in_the_anomaly(
         cachao.query("ALTER TABLE ticket_orders MODIFY status VARCHAR(50) NOT NULL")
 
 
-def test_order_of_no_tickets_is_left_to_a_person(cachao: Cachao, database: Database) -> None:
-    order = cachao.add_order(quantity=0)
-
-    result = deliver(event_for(order), database)
+@pytest.mark.parametrize("quantity", [0, -2, None])
+def test_order_of_no_tickets_is_left_to_a_person(
+    shared_server: MariaDBServer, shape: ShopTables, quantity: int | None
+) -> None:
+    cachao = Cachao(shared_server, tables=shape)
+    order = cachao.add_order()
+    cachao.shop_query("ALTER TABLE {orders} MODIFY {quantity} INT NULL")
+    cachao.shop_query("UPDATE {orders} SET {quantity} = %s", quantity)
+    with closing(cachao.database()) as database:
+        result = deliver(event_for(order), database)
 
     assert result.anomaly is AnomalyKind.CANNOT_BE_SETTLED
-    assert "quantity 0" in str(result.reason)
+    assert f"quantity {'NULL' if quantity is None else quantity}" in str(result.reason)
 
 
 def test_anomaly_closes_itself_when_its_payment_settles_the_order(
@@ -538,6 +545,79 @@ def test_rule_of_the_shops_database_that_is_in_the_way_is_an_anomaly_in_our_word
     told = [str(result), *map(str, cachao.query("SELECT * FROM payment_anomalies"))]
     assert not any("jane" in text or "blocked" in text for text in told)
     assert (cachao.status(order), cachao.settlements(order)) == ("pending", 0)
+
+
+CHANGE = "CREATE OR REPLACE TRIGGER shops BEFORE UPDATE ON ticket_orders FOR EACH ROW "
+LASTING = {
+    1048: ["CREATE TABLE audit (n INT NOT NULL)", CHANGE + "INSERT INTO audit VALUES (NULL)"],
+    1062: ["CREATE TABLE audit (n INT PRIMARY KEY)", CHANGE + "INSERT INTO audit VALUES (1), (1)"],
+    1139: [CHANGE + "SET @found = 'a' REGEXP '('"],
+    1172: [CHANGE + "BEGIN DECLARE n INT; SELECT seq INTO n FROM seq_1_to_2; END"],
+    1267: ["ALTER TABLE ticket_orders MODIFY email VARCHAR(255) CHARACTER SET latin1 NULL"],
+    1339: [CHANGE + "BEGIN CASE NEW.status WHEN 'x' THEN SET @found = 1; END CASE; END"],
+    1364: ["CREATE TABLE audit (n INT NOT NULL)", CHANGE + "INSERT INTO audit () VALUES ()"],
+    1365: [CHANGE + "SET NEW.quantity = 1 / 0"],
+    1406: [
+        "CREATE TABLE audit (word VARCHAR(3))",
+        CHANGE + "INSERT INTO audit VALUES (NEW.status)",
+    ],
+    1452: [
+        "CREATE TABLE states (state VARCHAR(50) PRIMARY KEY) ENGINE = InnoDB",
+        "INSERT INTO states VALUES ('pending')",
+        "ALTER TABLE ticket_orders ADD FOREIGN KEY (status) REFERENCES states (state)",
+    ],
+    1456: ["CREATE PROCEDURE again() CALL again()", CHANGE + "CALL again()"],
+    4025: ["ALTER TABLE ticket_orders ADD CONSTRAINT never_paid CHECK (status <> 'paid')"],
+    4084: [
+        "CREATE SEQUENCE numbers MINVALUE 1 MAXVALUE 2 NOCACHE",
+        "SELECT NEXTVAL(numbers), NEXTVAL(numbers)",
+        CHANGE + "SET @found = NEXTVAL(numbers)",
+    ],
+}
+
+
+@pytest.mark.parametrize("number", LASTING)
+def test_rule_that_refuses_every_delivery_is_an_anomaly_alone_and_in_a_batch(
+    shared_server: MariaDBServer, number: int
+) -> None:
+    """1267: the payer's address has a letter that the character set of its column lacks."""
+    cachao = Cachao(shared_server)
+    orders = [cachao.add_order() for _ in range(3)]
+    for statement in LASTING[number]:
+        cachao.query(statement)
+    events = [
+        event_for(order, payment=str(order.id), customer_email="\u0142@example.com")
+        for order in orders
+    ]
+    with closing(cachao.database()) as database:
+        results = [deliver(events[0], database), *deliver_batch(events[1:], database)]
+
+    assert {result.anomaly for result in results} == {AnomalyKind.CANNOT_BE_SETTLED}
+    reason = f"refused with error {number} at ticket_orders (status, "
+    assert all(reason in str(result.reason) for result in results)
+    assert {cachao.status(order) for order in orders} == {"pending"}
+    assert [cachao.settlements(order) for order in orders] == [0] * 3
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [(1265, "INSERT INTO audit VALUES ('b')"), (1643, "SIGNAL SQLSTATE '02000'")],
+)
+def test_error_that_runs_no_handler_of_ours_is_an_anomaly_and_leaves_nothing_half(
+    shared_server: MariaDBServer, number: int, rule: str
+) -> None:
+    """To the server it is a warning, or not found, until it ends the block; the ticket is last."""
+    cachao = Cachao(shared_server)
+    order = cachao.add_order()
+    cachao.query("CREATE TABLE audit (word ENUM('a'))")
+    cachao.query(f"CREATE TRIGGER shops BEFORE UPDATE ON tickets FOR EACH ROW {rule}")
+    with closing(cachao.database()) as database:
+        result = deliver(event_for(order), database)
+
+    assert result.anomaly is AnomalyKind.CANNOT_BE_SETTLED
+    assert f"refused with error {number}" in str(result.reason)
+    assert (cachao.status(order), cachao.settlements(order)) == ("pending", 0)
+    assert cachao.counters(order) == (0, 0)
 
 
 def test_counter_that_is_null_is_named(shared_server: MariaDBServer) -> None:

@@ -54,6 +54,7 @@ MIN_USEFUL_SECONDS = 0.1
 """Nothing is started with less than this left: it could not answer."""
 
 ER_MAX_PREPARED_STMT_COUNT_REACHED = 1461
+ER_SIGNAL_NOT_FOUND = 1643
 ER_SIGNAL_EXCEPTION = 1644
 ER_READ_ONLY_MODE = 1836
 ER_CONNECTION_KILLED = 1927
@@ -99,11 +100,16 @@ _LASTING = frozenset(
         ER.DUP_KEY,
         ER.DUP_ENTRY,
         ER.WRONG_VALUE_COUNT_ON_ROW,
+        ER.REGEXP_ERROR,
         ER.DUP_UNIQUE,
         ER.TOO_MANY_ROWS,
         ER.NO_REFERENCED_ROW,
         ER.ROW_IS_REFERENCED,
         ER.SUBQUERY_NO_1_ROW,
+        ER.CANT_AGGREGATE_2COLLATIONS,  # the payer's address has a letter that its column lacks
+        ER.SP_CASE_NOT_FOUND,
+        ER.NO_DEFAULT_FOR_FIELD,
+        ER.SP_RECURSION_LIMIT,
         ER.WARN_DATA_OUT_OF_RANGE,
         ER.WARN_DATA_TRUNCATED,
         ER.TRUNCATED_WRONG_VALUE,
@@ -114,12 +120,14 @@ _LASTING = frozenset(
         ER.ROW_IS_REFERENCED_2,
         ER.NO_REFERENCED_ROW_2,
         1526,  # ER_NO_PARTITION_FOR_GIVEN_VALUE
+        ER_SIGNAL_NOT_FOUND,
         ER_SIGNAL_EXCEPTION,
         1690,  # ER_DATA_OUT_OF_RANGE
         1761,  # ER_FOREIGN_DUPLICATE_KEY_WITH_CHILD_INFO
         1762,  # ER_FOREIGN_DUPLICATE_KEY_WITHOUT_CHILD_INFO
         3819,  # ER_CHECK_CONSTRAINT_VIOLATED, MySQL's number
         4025,  # ER_CONSTRAINT_FAILED
+        4084,  # ER_SEQUENCE_RUN_OUT
     }
 )
 """Errors whose cause is the row, or a rule of the table's: every delivery would meet them again."""

@@ -21,7 +21,7 @@ BEGIN NOT ATOMIC
          CAST({orders.payment_intent_id} AS BINARY) <=> CAST(%(payment_intent_id)s AS BINARY),
          {amount_fits}, {currency_fits}, {orders.quantity} > 0,
          CONCAT_WS(' ', LEFT({orders.status}, 64), {orders.total_amount},
-                   CONCAT({order_currency}, ','), 'quantity', {orders.quantity})
+                   CONCAT({order_currency}, ','), 'quantity', COALESCE({orders.quantity}, 'NULL'))
     INTO v_order, v_open, v_paid, v_refunded, v_may_process, v_may_fail,
          v_same_payment, v_amount_fits, v_currency_fits, v_quantity_fits, v_detail
     FROM {orders}
@@ -38,6 +38,8 @@ BEGIN NOT ATOMIC
     WHEN v_order IS NULL THEN 'unknown_order'
     WHEN v_open THEN CASE
       WHEN NOT COALESCE(v_currency_fits, FALSE) THEN 'currency_mismatch'
+      -- Before the amount, whose tolerance is the quantity's.
+      WHEN NOT COALESCE(v_quantity_fits, FALSE) THEN 'cannot_be_settled'
       WHEN NOT COALESCE(v_amount_fits, FALSE) THEN 'amount_mismatch'
       WHEN EXISTS (SELECT 1 FROM settlements WHERE session_id = %(session_id)s)
            OR EXISTS (SELECT 1 FROM settlements WHERE payment_intent_id = %(payment_intent_id)s)
@@ -46,7 +48,6 @@ BEGIN NOT ATOMIC
                 SELECT 1 FROM {orders} WHERE {orders.payment_intent_id} = %(payment_intent_id)s
                                              AND {orders.id} <> %(order_id)s)
         THEN 'payment_reused'
-      WHEN NOT COALESCE(v_quantity_fits, FALSE) THEN 'cannot_be_settled'
       ELSE 'open'
     END
     -- Paid before settlements were recorded: the order alone tells by what.
