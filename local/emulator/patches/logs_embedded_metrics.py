@@ -7,14 +7,16 @@ with the values of the members so called. MiniStack keeps the line and records n
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from local.emulator import Settings
 from local.emulator.modules import cloudwatch, lambda_svc
 from local.emulator.patching import replace
 
 _log = logging.getLogger(__name__)
+_UNDER_WAY_SECONDS: Final = 60.0
 
 
 def apply(_settings: Settings) -> None:
@@ -39,7 +41,7 @@ def _emit_logs(
 def _record(line: str) -> None:
     try:
         document = json.loads(line)
-        seconds = document["_aws"]["Timestamp"] / 1000
+        seconds = _moment(document["_aws"]["Timestamp"] / 1000)
         for namespace, dimensions, name, unit in _metrics(document):
             values = document[name] if isinstance(document[name], list) else [document[name]]
             cloudwatch._store_datum(
@@ -48,6 +50,16 @@ def _record(line: str) -> None:
     except (KeyError, TypeError, ValueError):
         # As on AWS: what does not follow the specification stays a log line. The line is not told.
         _log.warning("A line in the embedded metric format is not valid")
+
+
+def _moment(written: float) -> float:
+    """Return when a line counts that was written just now: as it arrives.
+
+    An alarm's five minutes take seconds here, but what a busy machine takes to bring the line does
+    not: by the time it was written the data point would be older than the alarm looks back.
+    """
+    now = time.time()
+    return now if now - _UNDER_WAY_SECONDS < written < now else written
 
 
 def _metrics(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, str], str, str]]:
