@@ -78,16 +78,27 @@ class DeploymentParameters:
             return self._existing_secret("StripeCredentialsArn", arn)
         if self._environment.stripe_api_key_secret_arn is not None:
             return None
-        # Test mode's key alone: with real money secrets by parameter are an error.
-        return self._stored_secret(
-            "StripeSecret",
+        # Test mode's alone: with real money secrets by parameter are an error.
+        reason = (
+            "Stripe makes it. It is rolled in Stripe's dashboard and given at deployment; of "
+            "signing secrets the functions accept the old and the new one meanwhile."
+        )
+        # A secret of its own, for the operator: no function reads it.
+        self._stored_secret(
+            "StripeKeySecret",
             {
-                "secret_key": self._secret(
+                "api_key": self._secret(
                     "StripeSecretKey",
                     "Stripe's secret or restricted key, test mode",
                     pattern=r"(sk|rk)_test_[A-Za-z0-9_]+",
                     constraint="must be a test mode key: sk_test_... or rk_test_...",
-                ),
+                )
+            },
+            reason=reason,
+        )
+        return self._stored_secret(
+            "StripeSecret",
+            {
                 "webhook_secret": self._secret(
                     "StripeWebhookSecret",
                     "Signing secret of the webhook endpoint; while it is rolled both, separated by "
@@ -96,8 +107,7 @@ class DeploymentParameters:
                     constraint="must be whsec_..., or several separated by commas without blanks",
                 ),
             },
-            reason="Stripe makes these secrets. They are rolled in Stripe's dashboard, and the "
-            "functions accept the old and the new one meanwhile.",
+            reason=reason,
         )
 
     def stripe_api_base(self) -> str | None:

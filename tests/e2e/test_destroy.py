@@ -86,4 +86,4 @@ def test_destroy_keeps_messages_logs_and_secrets_where_they_are_to_be_retained(
     added, left = life_of(stack, cloud)
 
     assert left <= added
-    assert kinds(left) == {"queue": 3, "log group": 7, "secret": 2}
+    assert kinds(left) == {"queue": 3, "log group": 7, "secret": 3}

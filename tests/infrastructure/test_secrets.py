@@ -65,13 +65,14 @@ def test_secret_parameters_go_into_secrets_manager_and_nowhere_else(dev: Templat
     assert users == {"AWS::SecretsManager::Secret"}
 
 
-def test_there_is_one_secret_for_the_database_and_one_for_stripe(dev: TemplateJson) -> None:
+def test_each_secret_holds_what_one_reader_needs(dev: TemplateJson) -> None:
     assert {
         frozenset(references(each["Properties"]["SecretString"]))
         for each in resources(dev, "AWS::SecretsManager::Secret").values()
     } == {
         frozenset({"DbUser", "DbPassword"}),
-        frozenset({"StripeSecretKey", "StripeWebhookSecret"}),
+        frozenset({"StripeSecretKey"}),
+        frozenset({"StripeWebhookSecret"}),
     }
 
 
@@ -83,9 +84,16 @@ def test_the_databases_secret_is_what_the_functions_read() -> None:
 
 
 def test_stripes_secret_is_what_the_functions_read() -> None:
-    assert secret_string(
-        "StripeSecret", StripeSecretKey="sk_test_1", StripeWebhookSecret="whsec_a,whsec_b"
-    ) == {"secret_key": "sk_test_1", "webhook_secret": "whsec_a,whsec_b"}
+    assert secret_string("StripeSecret", StripeWebhookSecret="whsec_a,whsec_b") == {
+        "webhook_secret": "whsec_a,whsec_b"
+    }
+
+
+def test_stripes_key_is_where_no_function_reads_it(dev: TemplateJson) -> None:
+    assert secret_string("StripeKeySecret", StripeSecretKey="sk_test_1") == {"api_key": "sk_test_1"}
+    key = find_id(dev, "AWS::SecretsManager::Secret", "StripeKeySecret")
+    users = {name for name, each in dev["Resources"].items() if key in references(each)}
+    assert users == set()
 
 
 @pytest.mark.parametrize("name", ["DbUser", "DbPassword"])

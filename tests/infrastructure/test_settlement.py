@@ -218,6 +218,29 @@ def test_tags_say_where_what_and_who(stack: Stack) -> None:
     }
 
 
+def test_everything_that_can_have_tags_has_ours(stack: Stack) -> None:
+    """CDK's provider of the migration too, with its role and its log group."""
+    settle(stack)
+
+    untagged = {
+        each["Type"]
+        for each in template_of(stack)["Resources"].values()
+        if not any(tag["Key"] == "ManagedBy" for tag in each.get("Properties", {}).get("Tags", ()))
+    }
+    assert untagged == {
+        "AWS::ApiGateway::Deployment",
+        "AWS::ApiGateway::Method",
+        "AWS::ApiGateway::Resource",
+        "AWS::IAM::Policy",
+        "AWS::Lambda::EventInvokeConfig",
+        "AWS::Lambda::Permission",
+        "AWS::Lambda::Version",
+        "AWS::SNS::TopicPolicy",
+        "AWS::SQS::QueuePolicy",
+        "Custom::SchemaMigration",
+    }
+
+
 def test_tags_name_the_component_of_each_part(stack: Stack) -> None:
     settle(stack)
 

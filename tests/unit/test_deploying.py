@@ -173,3 +173,8 @@ def test_the_secrets_one_is_told_to_make_are_not_known_to_everybody() -> None:
     placed = re.findall(r"whsec_\S+", "\n".join(SHELL))
     assert placed
     assert all(each.startswith("whsec_$(openssl") for each in placed)
+
+
+def test_the_secret_that_the_webhook_reads_holds_no_api_key() -> None:
+    [secret] = re.findall(r'\{"webhook_secret": .*\}', "\n".join(SHELL))
+    assert list(json.loads(secret)) == ["webhook_secret"]
