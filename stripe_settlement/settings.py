@@ -505,7 +505,9 @@ class SettlementSettings(Checked):
     """CloudWatch namespace of what the functions count themselves."""
 
     stripe_account: str | None = None
-    """Connected account (`acct_…`) whose events alone are settled; None settles the platform's."""
+    """Account (`acct_…`) whose events alone are settled: a connected one, or one that an
+    organisation's destination names. Events that name no account, as those of an endpoint of the
+    account itself, are then ignored. None settles those alone: the platform's own."""
 
     metadata_filter: tuple[str, str] | None = None
     """Key and value that a checkout's metadata must hold to be settled here; others are ignored.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from local.servers.delaying_proxy import DelayingProxy
 from local.servers.mariadb import MariaDBServer
 from settlement.adapters.database import Database, FixedCredentials
 from settlement.domain.clock import Deadline
@@ -51,6 +52,31 @@ def test_connection_is_encrypted_when_the_certificate_is_right(
     encrypted: Cachao, authority: trustme.CA, tmp_path: Path
 ) -> None:
     assert ask(encrypted, host="localhost", ca_file=trust(authority, tmp_path)) != ""
+
+
+def test_encrypted_connection_is_kept_between_invocations(
+    encrypted: Cachao, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """What TLS 1.3 sends after the handshake is no answer that nobody has asked for."""
+    settings = replace(encrypted.settings(host="localhost"), ca_file=trust(authority, tmp_path))
+    with closing(Database(settings, FixedCredentials(USER, PASSWORD))) as database:
+        connections = {database.query("SELECT CONNECTION_ID()", Deadline(30)) for _ in range(3)}
+    assert len(connections) == 1
+
+
+def test_encrypted_call_ends_before_its_deadline_though_every_answer_comes_in_time(
+    encrypted: Cachao, authority: trustme.CA, tmp_path: Path
+) -> None:
+    deadline = Deadline(1.0)
+    with DelayingProxy(encrypted.server.host, encrypted.server.port, one_way_seconds=0.2) as proxy:
+        settings = encrypted.settings(host="localhost", port=proxy.port)
+        settings = replace(settings, ca_file=trust(authority, tmp_path))
+        with (
+            closing(Database(settings, FixedCredentials(USER, PASSWORD))) as database,
+            pytest.raises(LedgerUnavailable),
+        ):
+            database.query("DO 1", deadline)
+    assert deadline.remaining() > -Deadline.ANSWER_RESERVE_SECONDS
 
 
 def test_unknown_authority_is_refused(encrypted: Cachao, tmp_path: Path) -> None:
