@@ -13,7 +13,15 @@ from local.servers.mariadb import MariaDBServer
 from local.shop import Order, ShopTables
 from settlement.domain.order_tables import StatusWords, TicketsTable
 from settlement.domain.outcomes import AnomalyKind, Outcome, Result
-from tests.support.cachao import OTHER_TABLES, Cachao, deliver, deliver_batch, event_for
+from settlement.errors import StatementRefused
+from tests.support.cachao import (
+    OTHER_TABLES,
+    Cachao,
+    deliver,
+    deliver_batch,
+    event_for,
+    settle_batch,
+)
 
 CONNECTIONS = 32
 SEATS = 100
@@ -141,6 +149,43 @@ def test_batches_sell_without_end_where_no_column_holds_a_limit(
 
     assert [(r.outcome, r.anomaly) for r in results] == [(Outcome.SETTLED, None)] * 20
     assert cachao.counters(orders[0])[0] == 20
+
+
+@SHAPES
+@pytest.mark.parametrize("when_sold_out", ["settle_and_report", "hold"])
+def test_batch_settles_up_to_the_limit_at_once_and_beyond_it_writes_nothing(
+    shared_server: MariaDBServer, tables: ShopTables | None, when_sold_out: str
+) -> None:
+    cachao = Cachao(shared_server, tables=tables, when_sold_out=when_sold_out)
+    orders = on_sale(cachao, 9, 5)
+    events = [event_for(order, payment=str(order.id)) for order in orders]
+    with closing(cachao.database()) as database:
+        with pytest.raises(StatementRefused, match="ticket not counted"):
+            settle_batch(events[:6], database)
+        assert [cachao.settlements(order) for order in orders] == [0] * 9
+
+        assert len(settle_batch(events[:5], database)) == 5
+        with pytest.raises(StatementRefused, match="ticket not counted"):
+            settle_batch(events[5:], database)
+    assert cachao.counters(orders[0])[0] == 5
+
+
+@SHAPES
+@pytest.mark.parametrize("limited", [True, False], ids=["NULL in the row", "no such column"])
+def test_one_batch_settles_any_number_where_there_is_no_limit(
+    shared_server: MariaDBServer, tables: ShopTables | None, *, limited: bool
+) -> None:
+    shape = tables or ShopTables()
+    names = {"table": shape.tickets, "id": shape.ticket_id, "sold_quantity": shape.sold}
+    unlimited: dict[str, Any] = {"tickets": TicketsTable(**names, max_quantity=None)}
+    cachao = Cachao(shared_server, tables=tables, **({} if limited else unlimited))
+    ticket = cachao.add_ticket()
+    orders = [cachao.add_order(ticket_id=ticket, quantity=500) for _ in range(3)]
+    events = [event_for(order, payment=str(order.id)) for order in orders]
+    with closing(cachao.database()) as database:
+        assert settle_batch(events, database) == {order.id for order in orders}
+
+    assert cachao.counters(orders[0])[0] == 1500
 
 
 def test_held_order_settles_once_there_is_a_seat(shared_server: MariaDBServer) -> None:

@@ -19,6 +19,7 @@ from tests.support.cachao import (
     deliver,
     deliver_batch,
     event_for,
+    settle_batch,
 )
 
 pytestmark = pytest.mark.both_shapes
@@ -67,6 +68,46 @@ def test_another_teams_tables_settle_in_overlapping_batches(other_shop: Cachao) 
     assert found == {Outcome.SETTLED: 40, Outcome.DUPLICATE: 40}
     assert {other_shop.status(order) for order in orders} == {"paid"}
     assert other_shop.counters(orders[0])[0] == 80
+
+
+PRINTABLE = [
+    "it's",
+    'a"b',
+    "a\\b",
+    "a`b",
+    "%s",
+    "100%(now)s",
+    "?",
+    "--",
+    "/*a*/",
+    "{paid}",
+    "null",
+    "[1]",
+]
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_text_id_of_any_printable_characters_settles_its_own_order(
+    shared_server: MariaDBServer, *, batch: bool
+) -> None:
+    shop = Cachao(shared_server, tables=OTHER_TABLES)
+    ticket = shop.add_ticket()
+    orders = []
+    for text in PRINTABLE:
+        order = shop.add_order(ticket_id=ticket, quantity=1)
+        shop.shop_query("UPDATE {orders} SET {order_id} = %s WHERE {order_id} = %s", text, order.id)
+        orders.append(replace(order, id=text))
+    events = [event_for(order, payment=f"p{n}") for n, order in enumerate(orders)]
+    with closing(shop.database()) as database:
+        if batch:
+            assert settle_batch(events, database) == set(PRINTABLE)
+        else:
+            results = [deliver(event, database) for event in events]
+            assert {result.outcome for result in results} == {Outcome.SETTLED}
+
+    assert [shop.settlements(order) for order in orders] == [1] * len(orders)
+    assert {shop.status(order) for order in orders} == {"paid"}
+    assert shop.counters(orders[0])[0] == len(orders)
 
 
 @pytest.mark.service_tables
@@ -244,7 +285,7 @@ def test_a_batch_writes_what_single_settlements_write(
             for n, order in enumerate(orders)
         ]
         if batch:
-            deliver_batch(events, database)
+            assert settle_batch(events, database) == {order.id for order in orders}
         else:
             for event in events:
                 deliver(event, database)

@@ -29,13 +29,14 @@ from settlement.domain.batch import handle_stripe_events
 from settlement.domain.clock import Deadline
 from settlement.domain.order_tables import (
     DiscountCodesTable,
+    OrderId,
     OrdersTable,
     OrderTables,
     StatusWords,
     TicketsTable,
 )
 from settlement.domain.outcomes import Result, Route
-from settlement.domain.payments import Rules
+from settlement.domain.payments import Payment, Rules, read_event, read_payment
 from settlement.domain.service import Delivery, Parts, Sessions, handle_stripe_event
 from tests.support.events import any_paid_event
 
@@ -274,6 +275,22 @@ def deliver_batch(
         deliver_each(events, database, route=Route.EVENTBRIDGE, seconds=seconds, sessions=sessions)
     )
     return [results[place] for place in range(len(events))]
+
+
+def settle_batch(events: Sequence[object], database: ShopDatabase) -> set[OrderId]:
+    """Give the payments of events to the ledger as one batch, and return the orders it settled.
+
+    Unlike :func:`deliver_batch` it tries none by itself afterwards, which would hide that the batch
+    settles nothing.
+    """
+    rules = replace(Rules(), order_id=database.tables.order_id)
+    payments = [read_payment(read_event(event), rules) for event in events]
+    delivery = Delivery(
+        route=Route.EVENTBRIDGE, received_at=datetime.now(UTC), deadline=Deadline(60)
+    )
+    return database.ledger.settle_batch(
+        [payment for payment in payments if isinstance(payment, Payment)], delivery
+    )
 
 
 def deliver_each(
