@@ -200,6 +200,27 @@ def test_passing_error_inside_the_transaction_is_run_again(
         assert_settled_once(cachao, order)
 
 
+@pytest.mark.parametrize(
+    ("code", "replaced"),
+    [(code, False) for code in (1213, 1205, 1020, 1317)]
+    + [(code, True) for code in (1927, 1053, 1047, 1203, 1243, 1290, 1836)],
+)
+def test_connection_is_replaced_where_its_server_is_not_to_be_used_again(
+    cachao: Cachao, database: Database, code: int, *, replaced: bool
+) -> None:
+    order = cachao.add_order()
+    question = "SELECT CONNECTION_ID()"
+    before = database.query(question, Deadline(30))
+    try:
+        inject_errors(cachao, code)
+
+        assert deliver(event_for(order), database).outcome is Outcome.SETTLED
+    finally:
+        cachao.query("DROP TRIGGER fault")
+        cachao.query("DROP TABLE faults")
+    assert (database.query(question, Deadline(30)) != before) is replaced
+
+
 @pytest.mark.parametrize("code", [1142, 1146, 1054])
 def test_lasting_error_is_left_to_a_later_delivery(
     shared_server: MariaDBServer, shape: ShopTables, code: int
