@@ -6,6 +6,7 @@ the event, and with it a customer.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -144,6 +145,26 @@ def read_response(payload: bytes, *, failed: bool, event_id: str | None) -> Resp
         text = f"HTTP {status} with a committed outcome"
         return Response(reason=FailureReason(UNKNOWN_ANSWER, text))
     return response
+
+
+def read_responses(payload: bytes, *, event_ids: Sequence[str | None]) -> list[Response] | None:
+    """Return what an invocation with many events committed for each; None for any other response.
+
+    Args:
+        payload: what the function returned.
+        event_ids: of the events it was invoked with, in their order.
+    """
+    value = _json(payload)
+    each = value.get("responses") if isinstance(value, dict) else None
+    if not isinstance(each, list) or len(each) != len(event_ids):
+        return None
+    return [_one_of_many(*pair) for pair in zip(each, event_ids, strict=True)]
+
+
+def _one_of_many(value: object, event_id: str | None) -> Response:
+    if isinstance(value, dict) and "errorType" in value:
+        return Response(reason=reason_of_error(value))
+    return _response_of(value, event_id)
 
 
 def reason_of_error(payload: object) -> FailureReason:

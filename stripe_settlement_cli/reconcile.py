@@ -5,15 +5,16 @@ is given to the EventBridge route's function, which is safe as often as one like
 """
 
 from argparse import Namespace
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from rich.progress import track
+from rich.progress import Progress
 
 from stripe_settlement_cli.aws import AWS_ERRORS, error_code, is_denied
+from stripe_settlement_cli.circuit_breaker import CircuitBreaker
 from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.deployment import DeploymentError
@@ -42,8 +43,9 @@ _YOUNG_AFTER: Final = 600
 _SHOWN: Final = 50
 """Missing payments that are printed; `--json` names them all."""
 
-_FAILURES_IN_A_ROW: Final = 5
-"""After which the cause is not in the events."""
+_AT_ONCE: Final = 50
+"""Events in one invocation, of a few kilobytes each; it takes 6 MB ("Lambda quotas"). As many as
+the reconciliation function settles at once."""
 
 _NO_KEY: Final = (
     "there is no Stripe API key; set STRIPE_API_KEY to a restricted key that may read Events"
@@ -241,19 +243,23 @@ def _payment(event: dict[str, Any], variables: Mapping[str, str]) -> Missing | N
 def _settle(
     context: Context, function: EventFunction, missing: list[Missing]
 ) -> FailureReason | None:
-    """Give each its event; return why it ended early, if it did."""
-    in_a_row = 0
-    for each in track(missing, "Settling", console=context.err, transient=True):
-        response = function.settle(each.event)
-        each.outcome = response.outcome
-        if response.reason is None:
-            in_a_row = 0
-            continue
-        each.reason = str(response.reason)
-        in_a_row += not response.reason.of_one_event
-        if in_a_row == _FAILURES_IN_A_ROW:
-            return response.reason
-    return None
+    """Give each its event, many at once; return why it ended early, if it did."""
+    breaker = CircuitBreaker()
+    waiting = deque(missing[n : n + _AT_ONCE] for n in range(0, len(missing), _AT_ONCE))
+    with Progress(console=context.err, transient=True) as progress:
+        task = progress.add_task("Settling", total=len(missing))
+        while waiting and breaker.open_for(function.arn) is None:
+            batch = waiting.popleft()
+            responses = function.settle_many([each.event for each in batch])
+            if responses is None:
+                waiting.extendleft([each] for each in reversed(batch))
+                continue
+            breaker.count(function.arn, responses)
+            for each, response in zip(batch, responses, strict=True):
+                each.outcome = response.outcome
+                each.reason = None if response.reason is None else str(response.reason)
+            progress.advance(task, len(batch))
+    return breaker.open_for(function.arn)
 
 
 def _span(since: timedelta) -> str:

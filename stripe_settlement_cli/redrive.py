@@ -1,5 +1,9 @@
 """The command `redrive`: each message of a failure queue to its function, deleted once committed.
 
+Many messages for the function of the EventBridge route share an invocation, and a transaction. Each
+is deleted for its own event's outcome, and one that makes the invocation fail is found by taking
+them one by one from then on.
+
 At each moment a message is in its queue or its event's outcome is committed: it is hidden while it
 is in flight, deleted after a committed outcome and released otherwise. Whatever ends this process,
 what it held comes back by itself. Invoking a function twice with one event is harmless.
@@ -16,7 +20,8 @@ from typing import Final
 
 from rich.console import Console
 
-from stripe_settlement_cli.aws import AWS_ERRORS, VISIBILITY_MARGIN, Client, Clients, error_code
+from stripe_settlement_cli.aws import AWS_ERRORS, VISIBILITY_MARGIN, Client, Clients
+from stripe_settlement_cli.circuit_breaker import CircuitBreaker
 from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.deployment import (
@@ -25,17 +30,16 @@ from stripe_settlement_cli.deployment import (
     FailureQueue,
     Function,
 )
+from stripe_settlement_cli.event_function import HANDLER, invoke, invoke_with_many
 from stripe_settlement_cli.failure_reasons import (
     COMES_BACK,
     MISSING_FUNCTION,
-    NO_ANSWER,
     NOT_DELETED,
     NOT_OURS,
     UNREADABLE,
     FailureReason,
     Response,
     printable,
-    read_response,
 )
 from stripe_settlement_cli.queue_consumer import (
     Counts,
@@ -60,14 +64,9 @@ from stripe_settlement_cli.report import (
 )
 
 WORKERS: Final = 4
-"""Messages in flight at once. A function has a reserved concurrency of 10 by default and live
+"""Invocations in flight at once. A function has a reserved concurrency of 10 by default and live
 payments come first: this leaves them more than half of it, and of the database's connections.
 Thousands of events that wait after an outage are still a matter of minutes."""
-
-FAILURES_IN_A_ROW: Final = 5
-"""After so many failures of one function for one reason the cause is not in the events: the
-database is still down, say. Every further try may take a minute, and cannot succeed. With four
-messages in flight at once, five means that a second round was in vain too."""
 
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for messages that another consumer holds. For so long SQS may count messages as
@@ -77,6 +76,10 @@ what it has in flight."""
 _DRY_RUN_VISIBILITY_TIMEOUT: Final = 60
 """Seconds a message stays hidden while the rest is listed. It is released before; one that comes
 back earlier, because there are thousands, is known by its id."""
+
+_LISTED: Final = 10_000
+"""Messages of a queue that a dry run lists, at most: so it ends, however fast more arrive, and
+before those it has read come back and are read again."""
 
 
 def redrive(asked: Namespace) -> int:
@@ -171,6 +174,9 @@ def dry_run(queue: FailureQueue, sqs: Client, interrupted: threading.Event) -> Q
             fresh = [message for message in received if message.message_id not in held]
             held.update((message.message_id, message) for message in received)
             report.waiting += map(_waiting, fresh)
+            if len(held) >= _LISTED:
+                report.untried = consumer.counts().visible
+                break
         report.held_by_another_consumer = max(0, consumer.counts().hidden - len(held))
     except AWS_ERRORS as error:
         report.unreadable = printable(str(error))
@@ -186,43 +192,6 @@ def _waiting(message: Message) -> Waiting:
     except UnreadableMessageError as error:
         return Waiting(EventIds(), message.sent_at, str(FailureReason(UNREADABLE, str(error))))
     return Waiting(event.ids, message.sent_at, event.why)
-
-
-class CircuitBreaker:
-    """Counts each function's failures in a row, over all the queues of a run.
-
-    The same failure again and again is not about the events: it ends the run.
-    """
-
-    def __init__(self, limit: int = FAILURES_IN_A_ROW) -> None:
-        """
-        Args:
-            limit: failures in a row for one reason after which a function is not invoked again.
-        """
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._in_a_row: dict[str, tuple[str, int]] = {}  # By function: kind of reason, how often.
-        self._open: dict[str, FailureReason] = {}
-
-    def succeeded(self, function_arn: str) -> None:
-        """Count anew: an outcome was committed."""
-        with self._lock:
-            self._in_a_row.pop(function_arn, None)
-
-    def failed(self, function_arn: str, reason: FailureReason) -> None:
-        """Count a failure. A reason that lies in the event itself neither counts nor interrupts."""
-        if reason.of_one_event:
-            return
-        with self._lock:
-            kind, before = self._in_a_row.get(function_arn, (reason.kind, 0))
-            count = before + 1 if kind == reason.kind else 1
-            self._in_a_row[function_arn] = reason.kind, count
-            if count >= self._limit:
-                self._open.setdefault(function_arn, reason)
-
-    def open_for(self, function_arn: str) -> FailureReason | None:
-        """Return why a function is not invoked again in this run; None while it is."""
-        return self._open.get(function_arn)
 
 
 @dataclass(frozen=True)
@@ -258,6 +227,7 @@ class QueueRedrive:
         self._empty_since: float | None = None
         self._defect: BaseException | None = None
         self._none_hidden = False
+        self._at_once = 1
 
     def redrive(self) -> QueueReport:
         """Invoke the function of every message that can be received, and return what came of it.
@@ -296,12 +266,14 @@ class QueueRedrive:
         counts = self._consumer.counts()
         self._none_hidden = counts.hidden == 0
         self._progress.begin(counts.visible)
+        if {each.handler for each in self._queue.functions.values()} == {HANDLER}:
+            self._at_once = max(1, counts.visible // WORKERS)
 
     def _work(self) -> None:
-        message = self._next(all_ours=self._none_hidden)
-        while message is not None:
-            self._try(message)
-            message = self._next()
+        messages = self._next(all_ours=self._none_hidden)
+        while messages:
+            self._try(messages)
+            messages = self._next()
 
     def _stopping(self) -> bool:
         reasons = filter(None, map(self._run.circuit_breaker.open_for, self._queue.functions))
@@ -309,24 +281,24 @@ class QueueRedrive:
         failed = self.report.unreadable is not None or self._defect is not None
         return failed or self.report.stopped is not None or self._run.interrupted.is_set()
 
-    def _next(self, *, all_ours: bool = False) -> Message | None:
-        """Return a message that was not tried yet; None if no more are to be tried.
+    def _next(self, *, all_ours: bool = False) -> list[Message]:
+        """Return messages that were not tried yet; none if no more are to be tried.
 
         Args:
             all_ours: whether no other consumer holds any, counted before the receive: what is
                 released in between is received.
         """
         while not self._stopping():
-            received = self._consumer.receive()
+            received = self._consumer.receive(self._at_once)
             if not received:
                 held_by_another_consumer = 0 if all_ours else self._count()[1]
                 if all_ours or not self._worth_waiting(held_by_another_consumer):
-                    return None
+                    return []
                 all_ours = held_by_another_consumer == 0
-            for message in received:
-                if self._hold(message) and not self._stopping():
-                    return message
-        return None
+            fresh = [message for message in received if self._hold(message)]
+            if fresh and not self._stopping():
+                return fresh
+        return []
 
     def _hold(self, message: Message) -> bool:
         """Remember the newest receipt of a message; return whether it was not tried yet."""
@@ -360,38 +332,56 @@ class QueueRedrive:
         now = time.monotonic()
         return counts, max(0, counts.hidden - sum(now < moment for moment in ours))
 
-    def _try(self, message: Message) -> None:
-        try:
-            event = read_message(message.body, message.attributes)
-        except UnreadableMessageError as error:
-            self._retain(EventIds(), FailureReason(UNREADABLE, str(error)))
+    def _try(self, messages: Sequence[Message]) -> None:
+        by_function: dict[Function, list[tuple[Message, WaitingEvent]]] = {}
+        for message in messages:
+            try:
+                event = read_message(message.body, message.attributes)
+            except UnreadableMessageError as error:
+                self._retain(EventIds(), FailureReason(UNREADABLE, str(error)))
+                continue
+            function = self._queue.function_for(event)
+            if function is None:
+                name = printable(event.function_arn.rpartition(":")[2])
+                self._retain(event.ids, FailureReason(NOT_OURS, f"it was meant for {name}"))
+            else:
+                by_function.setdefault(function, []).append((message, event))
+        for function, tried in by_function.items():
+            self._deliver(function, tried)
+
+    def _deliver(self, function: Function, tried: list[tuple[Message, WaitingEvent]]) -> None:
+        responses = None
+        if len(tried) > 1 and not function.missing:
+            responses = invoke_with_many(
+                self._run.invoker,
+                function.arn,
+                [event.payload for _, event in tried],
+                [event.ids.event_id for _, event in tried],
+            )
+        if responses is None:
+            self._put_back([message for message, _ in tried[1:]])
+            tried = tried[:1]
+            responses = [self._invoke(function, event) for _, event in tried]
+        self._run.circuit_breaker.count(function.arn, responses)
+        for (message, event), response in zip(tried, responses, strict=True):
+            if response.outcome is not None:
+                self._finish(message, event.ids, response)
+            elif response.reason is not None:
+                self._retain(event.ids, response.reason)
+
+    def _put_back(self, messages: Sequence[Message]) -> None:
+        """Release messages as if they had not been received; they come again, one by one."""
+        if not messages:
             return
-        function = self._queue.function_for(event)
-        if function is None:
-            name = printable(event.function_arn.rpartition(":")[2])
-            self._retain(event.ids, FailureReason(NOT_OURS, f"it was meant for {name}"))
-            return
-        response = self._invoke(function, event)
-        if response.outcome is not None:
-            self._run.circuit_breaker.succeeded(function.arn)
-            self._finish(message, event.ids, response)
-        elif response.reason is not None:
-            self._run.circuit_breaker.failed(function.arn, response.reason)
-            self._retain(event.ids, response.reason)
+        self._at_once = 1
+        with self._lock:
+            newest = [self._held.pop(message.message_id) for message in messages]
+        self._consumer.release(newest)
 
     def _invoke(self, function: Function, event: WaitingEvent) -> Response:
         if function.missing:
             return Response(reason=FailureReason(MISSING_FUNCTION, function.name))
-        try:
-            response = self._run.invoker.invoke(FunctionName=function.arn, Payload=event.payload)
-            return read_response(
-                response["Payload"].read(),
-                failed="FunctionError" in response,
-                event_id=event.ids.event_id,
-            )
-        except AWS_ERRORS as error:
-            code = error_code(error) or NO_ANSWER
-            return Response(reason=FailureReason(code, printable(str(error))))
+        return invoke(self._run.invoker, function.arn, event.payload, event.ids.event_id)
 
     def _finish(self, message: Message, ids: EventIds, response: Response) -> None:
         outcome = str(response.outcome)

@@ -67,7 +67,7 @@ class QueueReport:
     """Of a dry run."""
     anomalies: list[Anomaly] = field(default_factory=list)
     untried: int = 0
-    """Messages left alone because the run stopped early; roughly."""
+    """Messages left alone because the run stopped early, or not listed; roughly."""
     held_by_another_consumer: int = 0
     """Roughly."""
     stopped: FailureReason | None = None
@@ -305,6 +305,8 @@ def _remarks(report: QueueReport, *, interrupted: bool) -> list[str]:
         )
     elif report.untried and interrupted:
         remarks.append(f"interrupted. Not tried: about {counted(report.untried)}.")
+    elif report.untried:
+        remarks.append(f"about {counted(report.untried)} more, not listed.")
     if report.held_by_another_consumer:
         remarks.append(
             f"about {counted(report.held_by_another_consumer)} held by another consumer: another "

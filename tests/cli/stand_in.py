@@ -36,6 +36,20 @@ _FUNCTION = textwrap.dedent('''\
 
 
     def handler(event, context):
+        (FOLDER / "invocations" / uuid.uuid4().hex).touch()
+        if "events" in event:
+            return {"responses": [respond_to_one_of_many(each) for each in event["events"]]}
+        return respond(event)
+
+
+    def respond_to_one_of_many(event):
+        try:
+            return respond(event)
+        except Exception as error:
+            return {"errorType": type(error).__name__, "errorMessage": str(error)}
+
+
+    def respond(event):
         posted = "body" in event
         stripe_event = json.loads(event["body"]) if posted else event["detail"]
         event_id = stripe_event["id"]
@@ -44,6 +58,8 @@ _FUNCTION = textwrap.dedent('''\
             time.sleep(0.01)
         planned = FOLDER / "planned" / event_id
         outcome = planned.read_text() if planned.exists() else settle(event_id)
+        if outcome == "crash":
+            os._exit(1)
         if outcome[0].isupper() and not posted:
             raise type(outcome, (Exception,), {})("the order of jenny.rosen@example.com"
                 if outcome == "KeyError" else "as planned")
@@ -278,7 +294,7 @@ class StandIn:
         self.name = name
         self._folder = folder
         self._sqs = aws.client("sqs")
-        for each in ("calls", "closed", "planned", "settled"):
+        for each in ("calls", "closed", "invocations", "planned", "settled"):
             (folder / each).mkdir()
         s3, cloudformation = aws.client("s3"), aws.client("cloudformation")
         with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
@@ -397,8 +413,12 @@ class StandIn:
         for each in (self._folder / "closed").iterdir():
             each.unlink(missing_ok=True)
 
+    def invocations(self) -> int:
+        """How often any function was invoked, with one event or with many."""
+        return len(list((self._folder / "invocations").iterdir()))
+
     def calls(self, event_id: str = "") -> int:
-        """How often a function was invoked with an event; with any event by default."""
+        """How often a function got an event; any event by default."""
         return sum(each.name.startswith(event_id) for each in (self._folder / "calls").iterdir())
 
     def settled(self) -> set[str]:

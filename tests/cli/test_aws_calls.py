@@ -21,8 +21,9 @@ from local.waiting import wait_for
 from stripe_settlement_cli import aws as aws_module
 from stripe_settlement_cli import redrive
 from stripe_settlement_cli.aws import RESPONSE_MARGIN, Clients
+from stripe_settlement_cli.circuit_breaker import CircuitBreaker
 from stripe_settlement_cli.deployment import FailureQueue, Finder
-from stripe_settlement_cli.redrive import CircuitBreaker, QueueRedrive, Run
+from stripe_settlement_cli.redrive import QueueRedrive, Run
 from stripe_settlement_cli.report import QueueProgress
 from tests.cli.conftest import Ended
 from tests.cli.stand_in import TIMEOUT, Counts, StandIn
@@ -188,7 +189,7 @@ def test_a_defect_of_ours_releases_every_message(
         raise ZeroDivisionError
 
     stack.failed()
-    monkeypatch.setattr(CircuitBreaker, "succeeded", defect)
+    monkeypatch.setattr(CircuitBreaker, "count", defect)
     work = redrive_with(clients.client("sqs"), on_failure, clients)
 
     with pytest.raises(ZeroDivisionError):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from stripe_settlement_cli.failure_reasons import FailureReason
-from stripe_settlement_cli.redrive import CircuitBreaker
+from stripe_settlement_cli.circuit_breaker import CircuitBreaker
+from stripe_settlement_cli.failure_reasons import FailureReason, Response
 
 DOWN = FailureReason("LedgerUnavailable", "connection refused")
+SETTLED = Response("settled")
 
 
 def breaker_after(*steps: FailureReason | None) -> CircuitBreaker:
     """Three in a row are too many; None is a success."""
     breaker = CircuitBreaker(limit=3)
     for step in steps:
-        if step is None:
-            breaker.succeeded("function")
-        else:
-            breaker.failed("function", step)
+        breaker.count("function", [SETTLED if step is None else Response(reason=step)])
     return breaker
 
 
@@ -49,3 +47,18 @@ def test_a_reason_that_lies_in_the_event_counts_for_nothing() -> None:
 
 def test_the_failures_of_another_function_are_not_counted() -> None:
     assert breaker_after(DOWN, DOWN, DOWN).open_for("another") is None
+
+
+def test_an_invocation_with_many_events_counts_once() -> None:
+    breaker = CircuitBreaker(limit=2)
+    breaker.count("function", [Response(reason=DOWN)] * 9)
+    assert breaker.open_for("function") is None
+
+    breaker.count("function", [Response(reason=DOWN)] * 9)
+    assert breaker.open_for("function") == DOWN
+
+
+def test_one_settled_event_of_many_makes_the_invocation_a_success() -> None:
+    breaker = CircuitBreaker(limit=1)
+    breaker.count("function", [Response(reason=DOWN), SETTLED, Response(reason=DOWN)])
+    assert breaker.open_for("function") is None

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from stripe_settlement_cli import redrive
+from stripe_settlement_cli.circuit_breaker import FAILURES_IN_A_ROW
 from stripe_settlement_cli.failure_reasons import COMMITTED
-from stripe_settlement_cli.redrive import FAILURES_IN_A_ROW, WORKERS
+from stripe_settlement_cli.redrive import WORKERS
 from tests.cli.conftest import Ended
 from tests.cli.stand_in import Counts, StandIn
 
@@ -161,14 +162,52 @@ def test_an_event_for_a_replaced_function_goes_to_the_one_its_rule_invokes_now(
 
 
 def test_the_same_failure_again_and_again_ends_the_run(stack: StandIn, run: Run) -> None:
-    for event in [stack.failed() for _ in range(20)] + [stack.undelivered()]:
+    for event in [stack.failed() for _ in range(100)] + [stack.undelivered()]:
         stack.plan(event, "LedgerUnavailable")
 
     ended = run()
 
     assert (ended.code, "stopped early" in ended.out) == (1, True)
-    assert FAILURES_IN_A_ROW <= stack.calls() < FAILURES_IN_A_ROW + WORKERS
-    assert (stack.counts("OnFailure"), stack.counts("Dlq")) == (Counts(20, 0), ONE)
+    assert FAILURES_IN_A_ROW <= stack.invocations() < FAILURES_IN_A_ROW + WORKERS
+    assert (stack.counts("OnFailure"), stack.counts("Dlq")) == (Counts(100, 0), ONE)
+
+
+def test_many_events_share_an_invocation(stack: StandIn, run: Run) -> None:
+    events = {stack.failed() for _ in range(80)}
+
+    assert run("--queue", stack.queue_name("OnFailure")).code == 0
+    assert (stack.settled(), stack.counts("OnFailure")) == (events, EMPTY)
+    assert stack.invocations() < 80 / 5
+
+
+def test_of_events_that_share_an_invocation_each_has_its_own_answer(
+    stack: StandIn, run: Run
+) -> None:
+    events = {stack.failed() for _ in range(20)}
+    retained, anomaly, duplicate = (events.pop() for _ in range(3))
+    stack.plan(retained, "OrderNotYetKnown")
+    stack.plan(anomaly, "anomaly")
+    stack.plan(duplicate, "duplicate")
+
+    ended = run("--queue", stack.queue_name("OnFailure"))
+
+    assert (stack.settled(), stack.counts("OnFailure")) == (events, ONE)
+    assert f"{anomaly}  checkout.session.completed  order 4711  amount_mismatch" in ended.out
+    assert f"{retained}  checkout.session.completed  order 4711" in ended.out
+    assert stack.invocations() < 20
+
+
+def test_an_event_that_crashes_the_function_keeps_no_other_from_settling(
+    stack: StandIn, run: Run
+) -> None:
+    events = {stack.failed() for _ in range(20)}
+    poison = events.pop()
+    stack.plan(poison, "crash")
+
+    ended = run("--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, stack.settled(), stack.counts("OnFailure")) == (1, events, ONE)
+    assert f"retained {poison}" in ended.err
 
 
 def test_events_that_fail_for_their_own_reasons_do_not_end_the_run(
@@ -241,6 +280,19 @@ def test_a_dry_run_changes_nothing(stack: StandIn, run: Run) -> None:
     run("--dry-run")
 
     assert (stack.counts("OnFailure"), stack.calls()) == (Counts(12, 0), 0)
+
+
+def test_a_dry_run_ends_however_many_wait_and_says_how_many_it_did_not_list(
+    stack: StandIn, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "_LISTED", 10)
+    for _ in range(12):
+        stack.failed()
+
+    ended = run("--dry-run", "--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, "about 2 messages more, not listed" in ended.out) == (1, True)
+    assert stack.counts("OnFailure") == Counts(12, 0)
 
 
 def test_only_the_queue_named_by_name_url_or_arn_is_redriven(stack: StandIn, run: Run) -> None:

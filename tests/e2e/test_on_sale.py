@@ -20,6 +20,7 @@ from local.waiting import wait_for
 from stacks.environments import Environment
 from tests.e2e.account import synthesise
 from tests.e2e.by_hand import MadeByHand, made_by_hand
+from tests.e2e.operator_shell import OperatorShell
 from tests.e2e.traffic import Traffic
 from tests.support.waiting import SECONDS
 
@@ -107,11 +108,13 @@ class SaleStack:
             timeout=SECONDS,
         )
 
-    def unwell(self) -> set[str]:
-        """Return the checks of doctor that are not well."""
+    def unwell(self) -> dict[str, str]:
+        """Return the checks of doctor that are not well, with the command that mends each."""
         document = json.loads(self.command("doctor", "--json").stdout)
         return {
-            each["check"] for each in document["checks"] if each["state"] in ("broken", "unknown")
+            each["check"]: each["hint"]
+            for each in document["checks"]
+            if each["state"] in ("broken", "unknown")
         }
 
     def consume(self, *, enabled: bool) -> None:
@@ -138,6 +141,17 @@ def assert_settled_once(cloud: LocalCloud, orders: list[Order]) -> None:
     assert {(s.sold, s.used, s.settlements) for s in states} == {(2, 1, 1)}
 
 
+def transactions(cloud: LocalCloud, orders: list[Order]) -> int:
+    """In how many the orders were settled: each has one moment."""
+    return int(
+        cloud.shop.value(
+            "SELECT COUNT(DISTINCT settled_at) FROM settlements WHERE order_id BETWEEN %s AND %s",
+            orders[0].id,
+            orders[-1].id,
+        )
+    )
+
+
 def test_waiting_events_settle_in_one_batch_and_poison_ends_in_the_dlq(
     cloud: LocalCloud, sale: SaleStack
 ) -> None:
@@ -153,44 +167,43 @@ def test_waiting_events_settle_in_one_batch_and_poison_ends_in_the_dlq(
     sale.consume(enabled=True)
 
     assert_settled_once(cloud, orders)
-    transactions = cloud.shop.value(
-        "SELECT COUNT(DISTINCT settled_at) FROM settlements WHERE order_id BETWEEN %s AND %s",
-        orders[0].id,
-        orders[-1].id,
-    )
-    assert transactions == 1
+    assert transactions(cloud, orders) == 1
     wait_for(lambda: sale.messages("OnSaleDlqUrl") == 1 or None, "the poison to be in the DLQ")
     assert sale.messages("OnSaleQueueUrl") == 0
 
 
-def test_doctor_sees_the_whole_chain_of_a_queued_stack_and_what_is_broken_in_it(
-    cloud: LocalCloud, sale: SaleStack
+def test_doctor_sees_the_whole_chain_of_a_queued_stack_and_its_mend_mends_it(
+    cloud: LocalCloud, sale: SaleStack, tmp_path: Path
 ) -> None:
     sale.deploy("queued")
-    assert not {"rule", "target", "event_permission", "dlq_policy"} & sale.unwell()
-    assert not {"on_sale_mapping", "on_sale_queue"} & sale.unwell()
+    assert not {"rule", "target", "event_permission", "dlq_policy"} & sale.unwell().keys()
+    assert not {"on_sale_mapping", "on_sale_queue"} & sale.unwell().keys()
 
     sale.consume(enabled=False)
-
     assert "on_sale_mapping" in sale.unwell()
+
+    OperatorShell(cloud, tmp_path).run(sale.unwell()["on_sale_mapping"])
+
+    assert "on_sale_mapping" not in sale.unwell()
 
 
 def test_redrive_settles_what_the_on_sale_dlq_holds(cloud: LocalCloud, sale: SaleStack) -> None:
     sale.deploy("queued")
-    order = cloud.shop.add_order()
-    event = sale.checkouts.paid(order)
-    envelope = {
-        "source": sale.outputs["EventBusName"],
-        "detail-type": event["type"],
-        "detail": event,
-    }
-    sale.send(json.dumps(envelope), output="OnSaleDlqUrl")
+    orders = [cloud.shop.add_order() for _ in range(40)]
+    for order in orders:
+        event = sale.checkouts.paid(order)
+        envelope = {
+            "source": sale.outputs["EventBusName"],
+            "detail-type": event["type"],
+            "detail": event,
+        }
+        sale.send(json.dumps(envelope), output="OnSaleDlqUrl")
 
     done = sale.command("redrive")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    state = cloud.shop.state(order)
-    assert (state.status, state.sold, state.used, state.settlements) == ("paid", 2, 1, 1)
+    assert_settled_once(cloud, orders)
+    assert transactions(cloud, orders) < len(orders)
     assert sale.messages("OnSaleDlqUrl") == 0
 
 

@@ -84,6 +84,18 @@ def test_settle_gives_each_missing_payment_its_event_once(operator: Operator) ->
     assert [operator.cachao.settlements(order) for order in orders] == [1] * 3
 
 
+def test_many_missing_payments_are_settled_in_batches(operator: Operator) -> None:
+    orders = [operator.cachao.add_order() for _ in range(60)]
+    for order in orders:
+        missed(operator, order)
+
+    code, out = operator.type("--settle")
+
+    assert (code, "60 settled now, none missing." in out) == (0, True)
+    [(transactions,)] = operator.cachao.query("SELECT COUNT(DISTINCT settled_at) FROM settlements")
+    assert transactions == 2
+
+
 def test_every_page_of_stripes_list_is_compared(operator: Operator) -> None:
     orders = [operator.cachao.add_order() for _ in range(120)]
     for order in orders:

@@ -1,4 +1,6 @@
-"""What an event source mapping gets back: the messages whose outcome is not committed."""
+"""What an event source mapping gets back: the messages whose outcome is not committed; and what a
+command gets back that invokes the function with many events.
+"""
 
 from __future__ import annotations
 
@@ -136,3 +138,36 @@ def test_records_that_cannot_be_named_raise(
 
 def test_an_empty_batch_fails_nothing(receive: Any) -> None:
     assert receive({"Records": []}) == failures()
+
+
+def test_a_list_of_events_is_answered_in_its_order_each_as_it_alone_would_be(
+    receive: Any, settle_with: SettleWith
+) -> None:
+    ledger = settle_with(SETTLED)
+    other = load(OTHER_TYPE)
+    first, second = any_paid_event(order_id=1), any_paid_event(order_id=2)
+    events = [eventbridge_envelope(first), eventbridge_envelope(other), "poison"]
+
+    responses = receive({"events": [*events, eventbridge_envelope(second)]})["responses"]
+
+    settled = {"outcome": "settled", "anomaly": None}
+    assert responses == [
+        {"event_id": first["id"], "order_id": "1", **settled},
+        {"event_id": other["id"], "order_id": None, "outcome": "ignored", "anomaly": None},
+        {
+            "errorType": RejectedDelivery.__name__,
+            "errorMessage": "expected an EventBridge event with a detail",
+        },
+        {"event_id": second["id"], "order_id": "2", **settled},
+    ]
+    assert {delivery.route for _, delivery in ledger.settled} == {Route.EVENTBRIDGE}
+
+
+def test_an_event_of_a_list_that_is_not_committed_is_named_with_its_error(
+    receive: Any, settle_with: SettleWith
+) -> None:
+    settle_with(LedgerUnavailable("why"))
+
+    assert receive({"events": [paid(1), paid(2)]}) == {
+        "responses": [{"errorType": "LedgerUnavailable", "errorMessage": "why"}] * 2
+    }
