@@ -9,6 +9,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from stripe_settlement.routes.on_sale_queue import OnSaleQueue
+
 
 class RedriveGrant:
     """The permissions that `stripe-settlement redrive` needs on one stack, and no more."""
@@ -20,12 +22,14 @@ class RedriveGrant:
         functions: list[lambda_.IFunction],
         queues: list[sqs.IQueue],
         rule: events.IRule,
+        on_sale_queue: OnSaleQueue | None,
     ) -> None:
-        """Name the parts of the stack that are redriven."""
+        """Name the parts of the stack that are redriven, and the queue that is looked at."""
         self._scope = scope
         self._functions = [each.function_arn for each in functions]
         self._queues = queues
         self._rule = rule
+        self._on_sale_queue = on_sale_queue
 
     def redrive(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow everything the command does."""
@@ -44,6 +48,13 @@ class RedriveGrant:
             self._grant(grantee, "lambda:GetFunctionConfiguration", *self._functions),
             self._grant(grantee, "lambda:ListFunctionEventInvokeConfigs", *self._functions),
         ]
+        if self._on_sale_queue is not None:
+            queue_arn = self._on_sale_queue.queue.queue_arn
+            mapping_arn = self._on_sale_queue.mapping.event_source_mapping_arn
+            grants += [
+                self._grant(grantee, "sqs:GetQueueAttributes", queue_arn),
+                self._grant(grantee, "lambda:GetEventSourceMapping", mapping_arn),
+            ]
         return reduce(lambda combined, each: combined.combine(each), grants)
 
     def invoke(self, grantee: iam.IGrantable) -> iam.Grant:

@@ -284,6 +284,7 @@ class StripeSettlement(Construct):
             functions=[each.function for each in self.functions],
             queues=list(self.failure_queues.values()),
             rule=self.event_route.rule,
+            on_sale_queue=self.on_sale_queue,
         )
         self._tag()
         if permissions_boundary is not None:

@@ -121,12 +121,41 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
+class OnSale:
+    """The queue in front of a function, by the template."""
+
+    queue: Resource
+    mapping: Resource
+    """By which the function consumes it."""
+
+    def not_consumed(self, lambda_: Client) -> str | None:
+        """Return the state of the mapping if the function does not consume the queue.
+
+        Raises:
+            ClientError, BotoCoreError: AWS did not say.
+        """
+        try:
+            mapping = lambda_.get_event_source_mapping(UUID=self.mapping.physical_id)
+        except lambda_.exceptions.ResourceNotFoundException:
+            return "not there"
+        state = str(mapping["State"])
+        return None if state in ("Enabled", "Enabling", "Creating", "Updating") else state
+
+    @property
+    def enable(self) -> str:
+        """The command that has the function consume it again."""
+        return f"aws lambda update-event-source-mapping --uuid {self.mapping.physical_id} --enabled"
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """The failure queues of a stack."""
 
     stack: Stack
     queues: tuple[FailureQueue, ...]
     functions: tuple[Function, ...] = ()
+    on_sale: OnSale | None = None
+    """In on-sale mode; None without."""
     missing: tuple[str, ...] = ()
     """What of ours was deleted by hand: `function NAME`, `queue NAME`, …"""
     unattributed: tuple[str, ...] = ()
@@ -225,6 +254,7 @@ class Finder:
         self._queues: dict[str, FailureQueue] = {}
         self._missing: list[str] = []
         self._not_looked_at: list[str] = []
+        self._on_sale: OnSale | None = None
 
     def find(self) -> Deployment:
         """Find every failure queue of the stack.
@@ -259,6 +289,7 @@ class Finder:
             stack,
             tuple(queues),
             tuple(self._functions.values()),
+            self._on_sale,
             missing=tuple(self._missing),
             unattributed=tuple(unattributed),
             not_looked_at=tuple(self._not_looked_at),
@@ -318,6 +349,7 @@ class Finder:
             queue = self._stack.referred(mapping.properties.get("EventSourceArn"))
             for function in self._functions.values():
                 if queue and consumer and consumer.physical_id == function.name:
+                    self._on_sale = OnSale(queue, mapping)
                     dlq = self._stack.referred(
                         queue.properties.get("RedrivePolicy", {}).get("deadLetterTargetArn")
                     )

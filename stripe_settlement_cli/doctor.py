@@ -126,16 +126,6 @@ class Look:
         found = (each for each in self.deployment.functions if each.handler.startswith(handler))
         return next(found, None)
 
-    @cached_property
-    def on_sale(self) -> tuple[Resource, Resource] | None:
-        """The on-sale queue and the mapping by which the function consumes it; None without."""
-        for mapping in self.stack.of_type("AWS::Lambda::EventSourceMapping"):
-            consumer = self.stack.referred(mapping.properties.get("FunctionName"))
-            queue = self.stack.referred(mapping.properties.get("EventSourceArn"))
-            if consumer and queue and consumer.physical_id in self._ours:
-                return queue, mapping
-        return None
-
     @property
     def sends_to(self) -> Resource | None:
         """What the rule delivers to by the template: the function, or the on-sale queue."""
@@ -145,8 +135,8 @@ class Look:
     @property
     def queued(self) -> Resource | None:
         """The on-sale queue, while the rule delivers to it; None while it delivers past it."""
-        queue = self.on_sale and self.on_sale[0]
-        return queue if queue and self.sends_to == queue else None
+        on_sale = self.deployment.on_sale
+        return on_sale.queue if on_sale and self.sends_to == on_sale.queue else None
 
     @cached_property
     def _ours(self) -> set[str]:
@@ -159,7 +149,8 @@ class Look:
         Raises:
             LookupError: the template has none, or cannot be read.
         """
-        ours = self._ours | ({self.on_sale[0].physical_id} if self.on_sale else set())
+        on_sale = self.deployment.on_sale
+        ours = self._ours | ({on_sale.queue.physical_id} if on_sale else set())
         for rule in self.stack.of_type("AWS::Events::Rule"):
             for target in rule.properties.get("Targets", ()):
                 invoked = self.stack.referred(target.get("Arn"))
@@ -375,23 +366,21 @@ def _takes_events(look: Look, url: str, name: str) -> Finding:
 
 def on_sale_mapping(look: Look) -> Finding | None:
     """Check that the function consumes the on-sale queue."""
-    if look.on_sale is None:
+    on_sale = look.deployment.on_sale
+    if on_sale is None:
         return None
-    uuid = look.on_sale[1].physical_id
-    state = look.client("lambda").get_event_source_mapping(UUID=uuid)["State"]
-    if state in ("Enabled", "Enabling", "Creating", "Updating"):
+    state = on_sale.not_consumed(look.client("lambda"))
+    if state is None:
         return _well("on-sale queue is consumed by the function")
-    return _broken(
-        f"on-sale queue is not consumed: its mapping is {state}",
-        f"aws lambda update-event-source-mapping --uuid {uuid} --enabled",
-    )
+    text = f"on-sale queue is not consumed: its mapping is {state}"
+    return _broken(text) if state == "not there" else _broken(text, on_sale.enable)
 
 
 def on_sale_queue(look: Look) -> Finding | None:
     """Say what waits to be settled: at an on-sale that is as it should be."""
-    if look.on_sale is None:
+    if look.deployment.on_sale is None:
         return None
-    queue = look.on_sale[0]
+    queue = look.deployment.on_sale.queue
     counts = QueueConsumer(look.client("sqs"), queue.physical_id, visibility_timeout=0).counts()
     where = "" if look.queued else "; the rule delivers past it"
     text = f"on-sale queue: {counted(counts.visible)}, {counts.hidden} in flight{where}"

@@ -29,6 +29,7 @@ from stripe_settlement_cli.deployment import (
     DeploymentError,
     FailureQueue,
     Function,
+    OnSale,
 )
 from stripe_settlement_cli.event_function import HANDLER, invoke, invoke_with_many
 from stripe_settlement_cli.failure_reasons import (
@@ -103,7 +104,7 @@ def redrive(asked: Namespace) -> int:
             reports = [dry_run(queue, sqs, interrupted) for queue in queues]
         else:
             reports = _redrive(queues, clients, interrupted, err)
-    attention = [] if asked.queue else _attention(deployment, sqs)
+    attention = [] if asked.queue else _attention(deployment, clients)
     if asked.dry_run:
         print_dry_run(out, reports, attention)
     else:
@@ -116,23 +117,44 @@ def redrive(asked: Namespace) -> int:
     return code
 
 
-def _attention(deployment: Deployment, sqs: Client) -> list[str]:
-    """Return what is wrong beside the messages: what was deleted, and queues that may be ours."""
+def _attention(deployment: Deployment, clients: Clients) -> list[str]:
+    """Return what is wrong beside the messages of the failure queues: what was deleted, queues that
+    may be ours, and an on-sale queue that is not empty.
+    """
+    sqs = clients.client("sqs")
     lines = [f"Missing: {missing}. {COMES_BACK}" for missing in deployment.missing]
-    for url in deployment.unattributed:
-        try:
-            counts = QueueConsumer(sqs, url, visibility_timeout=0).counts()
-            held: int | None = counts.visible + counts.hidden
-        except AWS_ERRORS:
-            held = None
-        if held != 0:
-            what = "an unknown number of messages" if held is None else counted(held)
-            lines.append(
-                f"{url.rpartition('/')[2]} holds {what}, and was not redriven: whether it is ours "
-                "is not known without cloudformation:GetTemplate. Ask for the permissions of "
-                "grant_redrive."
-            )
+    lines += [
+        f"{url.rpartition('/')[2]} holds {holds}, and was not redriven: whether it is ours is not "
+        "known without cloudformation:GetTemplate. Ask for the permissions of grant_redrive."
+        for url in deployment.unattributed
+        if (holds := _held(sqs, url))
+    ]
+    on_sale = deployment.on_sale
+    if on_sale and (holds := _held(sqs, on_sale.queue.physical_id)):
+        name = on_sale.queue.physical_id.rpartition("/")[2]
+        lines.append(f"{name} holds {holds}; {_consumed(on_sale, clients)}")
     return lines
+
+
+def _held(sqs: Client, url: str) -> str:
+    """Return how much a queue holds, visible or not; '' if nothing."""
+    try:
+        counts = QueueConsumer(sqs, url, visibility_timeout=0).counts()
+    except AWS_ERRORS:
+        return "an unknown number of messages"
+    return counted(total) if (total := counts.visible + counts.hidden) else ""
+
+
+def _consumed(on_sale: OnSale, clients: Clients) -> str:
+    try:
+        state = on_sale.not_consumed(clients.client("lambda"))
+    except AWS_ERRORS:
+        return "whether the function consumes it is not known. Ask for grant_redrive."
+    if state is None:
+        return "the function consumes it, and what fails comes again after its visibility timeout."
+    if state == "not there":
+        return f"the mapping by which the function consumes it is not there. {COMES_BACK}"
+    return f"the function does not consume it, its mapping is {state}: {on_sale.enable}"
 
 
 def _redrive(

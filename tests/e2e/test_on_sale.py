@@ -187,6 +187,27 @@ def test_doctor_sees_the_whole_chain_of_a_queued_stack_and_its_mend_mends_it(
     assert "on_sale_mapping" not in sale.unwell()
 
 
+def test_redrive_gives_no_all_clear_over_an_on_sale_queue_that_nothing_consumes(
+    cloud: LocalCloud, sale: SaleStack, tmp_path: Path
+) -> None:
+    sale.deploy("queued")
+    sale.consume(enabled=False)
+    order = cloud.shop.add_order()
+    sale.checkouts.publish(sale.checkouts.paid(order))
+    wait_for(lambda: sale.messages("OnSaleQueueUrl") or None, "the event to be in the queue")
+
+    done = sale.command("redrive", "--json")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    [line] = json.loads(done.stdout)["attention"]
+    said, mend = line.split(": ", 1)
+    assert "holds 1 message; the function does not consume it, its mapping is Disabled" in said
+    OperatorShell(cloud, tmp_path).run(mend)
+    cloud.shop.wait_until(order, "paid")
+    sale.wait_until_drained()
+    assert sale.command("redrive").returncode == 0
+
+
 def test_redrive_settles_what_the_on_sale_dlq_holds(cloud: LocalCloud, sale: SaleStack) -> None:
     sale.deploy("queued")
     orders = [cloud.shop.add_order() for _ in range(40)]
