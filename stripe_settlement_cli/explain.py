@@ -27,7 +27,7 @@ from stripe_settlement_cli.explain_tables import (
 )
 from stripe_settlement_cli.failure_reasons import RETRY, printable, printable_id
 from stripe_settlement_cli.operations import OperationsError, has_operations, invoke
-from stripe_settlement_cli.redrive import dry_run
+from stripe_settlement_cli.redrive import dry_run, on_sale_queue
 from stripe_settlement_cli.report import age, console, counted, described, say
 from stripe_settlement_cli.stripe_side import (
     StripeRefusedError,
@@ -72,6 +72,8 @@ class Known:
     """Stripe says so."""
     waits_in: set[str] = field(default_factory=set)
     """Names of queues."""
+    on_sale_queue: str | None = None
+    """What it holds, if anything: it is the function's to consume, and is not looked into."""
     not_looked_at: list[str] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     """Their rows, as lines."""
@@ -251,6 +253,7 @@ class Search:
 
     def _queues(self) -> None:
         sqs = self._clients.client("sqs")
+        self._known.on_sale_queue = on_sale_queue(self._deployment, self._clients)
         for queue in self._deployment.queues:
             report = dry_run(queue, sqs, threading.Event())
             if report.unreadable is not None:
@@ -353,6 +356,11 @@ def judge(known: Known, id_: str, stack: str) -> tuple[ExitCode, str]:
     if outcome == RETRY:
         return ExitCode.REMAINS, (
             f"NOT SETTLED yet: {said}. Lambda or Stripe tries again.  ->  'Logs' in the runbook"
+        )
+    if known.on_sale_queue and (known.paid or not outcome):
+        return ExitCode.REMAINS, (
+            "NOT SETTLED yet: its event may be on its way, in a queue that is not looked into. "
+            f"{known.on_sale_queue}"
         )
     if known.paid:
         return ExitCode.REMAINS, (

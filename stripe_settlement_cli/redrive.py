@@ -129,11 +129,19 @@ def _attention(deployment: Deployment, clients: Clients) -> list[str]:
         for url in deployment.unattributed
         if (holds := _held(sqs, url))
     ]
-    on_sale = deployment.on_sale
-    if on_sale and (holds := _held(sqs, on_sale.queue.physical_id)):
-        name = on_sale.queue.physical_id.rpartition("/")[2]
-        lines.append(f"{name} holds {holds}; {_consumed(on_sale, clients)}")
+    if on_sale := on_sale_queue(deployment, clients):
+        lines.append(on_sale)
     return lines
+
+
+def on_sale_queue(deployment: Deployment, clients: Clients) -> str | None:
+    """Return what the on-sale queue holds, and whether it is consumed; None if it is empty."""
+    on_sale = deployment.on_sale
+    if on_sale is None:
+        return None
+    holds = _held(clients.client("sqs"), on_sale.queue.physical_id)
+    name = on_sale.queue.physical_id.rpartition("/")[2]
+    return f"{name} holds {holds}; {_consumed(on_sale, clients)}" if holds else None
 
 
 def _held(sqs: Client, url: str) -> str:

@@ -187,7 +187,7 @@ def test_doctor_sees_the_whole_chain_of_a_queued_stack_and_its_mend_mends_it(
     assert "on_sale_mapping" not in sale.unwell()
 
 
-def test_redrive_gives_no_all_clear_over_an_on_sale_queue_that_nothing_consumes(
+def test_no_command_gives_an_all_clear_over_an_on_sale_queue_that_nothing_consumes(
     cloud: LocalCloud, sale: SaleStack, tmp_path: Path
 ) -> None:
     sale.deploy("queued")
@@ -202,6 +202,10 @@ def test_redrive_gives_no_all_clear_over_an_on_sale_queue_that_nothing_consumes(
     [line] = json.loads(done.stdout)["attention"]
     said, mend = line.split(": ", 1)
     assert "holds 1 message; the function does not consume it, its mapping is Disabled" in said
+    explained = sale.command("explain", str(order.id))
+    assert explained.returncode == 1, explained.stdout + explained.stderr
+    assert "NOT SETTLED yet: its event may be on its way" in explained.stdout
+    assert line in explained.stdout
     OperatorShell(cloud, tmp_path).run(mend)
     cloud.shop.wait_until(order, "paid")
     sale.wait_until_drained()
