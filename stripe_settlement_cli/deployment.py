@@ -154,8 +154,8 @@ class Deployment:
     stack: Stack
     queues: tuple[FailureQueue, ...]
     functions: tuple[Function, ...] = ()
-    on_sale: OnSale | None = None
-    """In on-sale mode; None without."""
+    on_sale: tuple[OnSale, ...] = ()
+    """One for each function that is in on-sale mode."""
     missing: tuple[str, ...] = ()
     """What of ours was deleted by hand: `function NAME`, `queue NAME`, …"""
     unattributed: tuple[str, ...] = ()
@@ -254,7 +254,7 @@ class Finder:
         self._queues: dict[str, FailureQueue] = {}
         self._missing: list[str] = []
         self._not_looked_at: list[str] = []
-        self._on_sale: OnSale | None = None
+        self._on_sale: list[OnSale] = []
 
     def find(self) -> Deployment:
         """Find every failure queue of the stack.
@@ -289,7 +289,7 @@ class Finder:
             stack,
             tuple(queues),
             tuple(self._functions.values()),
-            self._on_sale,
+            tuple(self._on_sale),
             missing=tuple(self._missing),
             unattributed=tuple(unattributed),
             not_looked_at=tuple(self._not_looked_at),
@@ -349,7 +349,7 @@ class Finder:
             queue = self._stack.referred(mapping.properties.get("EventSourceArn"))
             for function in self._functions.values():
                 if queue and consumer and consumer.physical_id == function.name:
-                    self._on_sale = OnSale(queue, mapping)
+                    self._on_sale.append(OnSale(queue, mapping))
                     dlq = self._stack.referred(
                         queue.properties.get("RedrivePolicy", {}).get("deadLetterTargetArn")
                     )

@@ -14,7 +14,7 @@ from stripe_settlement_cli.aws import AWS_ERRORS, Client, error_code, is_denied
 from stripe_settlement_cli.cli import ExitCode
 from stripe_settlement_cli.context import Context
 from stripe_settlement_cli.database import database_lines
-from stripe_settlement_cli.deployment import Deployment, DeploymentError, Function, Resource
+from stripe_settlement_cli.deployment import Deployment, DeploymentError, Function, OnSale, Resource
 from stripe_settlement_cli.failure_reasons import COMES_BACK, printable
 from stripe_settlement_cli.finding import Finding, State
 from stripe_settlement_cli.operations import (
@@ -127,6 +127,11 @@ class Look:
         return next(found, None)
 
     @property
+    def on_sale(self) -> OnSale | None:
+        """The queue in front of the function; None without."""
+        return next(iter(self.deployment.on_sale), None)
+
+    @property
     def sends_to(self) -> Resource | None:
         """What the rule delivers to by the template: the function, or the on-sale queue."""
         targets = self.rule.properties["Targets"]
@@ -135,7 +140,7 @@ class Look:
     @property
     def queued(self) -> Resource | None:
         """The on-sale queue, while the rule delivers to it; None while it delivers past it."""
-        on_sale = self.deployment.on_sale
+        on_sale = self.on_sale
         return on_sale.queue if on_sale and self.sends_to == on_sale.queue else None
 
     @cached_property
@@ -149,7 +154,7 @@ class Look:
         Raises:
             LookupError: the template has none, or cannot be read.
         """
-        on_sale = self.deployment.on_sale
+        on_sale = self.on_sale
         ours = self._ours | ({on_sale.queue.physical_id} if on_sale else set())
         for rule in self.stack.of_type("AWS::Events::Rule"):
             for target in rule.properties.get("Targets", ()):
@@ -366,7 +371,7 @@ def _takes_events(look: Look, url: str, name: str) -> Finding:
 
 def on_sale_mapping(look: Look) -> Finding | None:
     """Check that the function consumes the on-sale queue."""
-    on_sale = look.deployment.on_sale
+    on_sale = look.on_sale
     if on_sale is None:
         return None
     state = on_sale.not_consumed(look.client("lambda"))
@@ -378,9 +383,9 @@ def on_sale_mapping(look: Look) -> Finding | None:
 
 def on_sale_queue(look: Look) -> Finding | None:
     """Say what waits to be settled: at an on-sale that is as it should be."""
-    if look.deployment.on_sale is None:
+    if look.on_sale is None:
         return None
-    queue = look.deployment.on_sale.queue
+    queue = look.on_sale.queue
     counts = QueueConsumer(look.client("sqs"), queue.physical_id, visibility_timeout=0).counts()
     where = "" if look.queued else "; the rule delivers past it"
     text = f"on-sale queue: {counted(counts.visible)}, {counts.hidden} in flight{where}"

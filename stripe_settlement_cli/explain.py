@@ -27,7 +27,7 @@ from stripe_settlement_cli.explain_tables import (
 )
 from stripe_settlement_cli.failure_reasons import RETRY, printable, printable_id
 from stripe_settlement_cli.operations import OperationsError, has_operations, invoke
-from stripe_settlement_cli.redrive import dry_run, on_sale_queue
+from stripe_settlement_cli.redrive import dry_run, on_sale_queues
 from stripe_settlement_cli.report import age, console, counted, described, say
 from stripe_settlement_cli.stripe_side import (
     StripeRefusedError,
@@ -38,6 +38,7 @@ from stripe_settlement_cli.stripe_side import (
 
 _SETTLED: Final = ("settled", "duplicate")
 _ANOMALY: Final = "anomaly"
+_AWAITING: Final = "awaiting_payment"
 _CLOSED: Final = ("refunded", "dismissed")
 """An anomaly, by the operator."""
 
@@ -72,7 +73,7 @@ class Known:
     """Stripe says so."""
     waits_in: set[str] = field(default_factory=set)
     """Names of queues."""
-    on_sale_queue: str | None = None
+    on_sale_queue: str = ""
     """What it holds, if anything: it is the function's to consume, and is not looked into."""
     not_looked_at: list[str] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
@@ -253,11 +254,14 @@ class Search:
 
     def _queues(self) -> None:
         sqs = self._clients.client("sqs")
-        self._known.on_sale_queue = on_sale_queue(self._deployment, self._clients)
+        self._known.on_sale_queue = " ".join(on_sale_queues(self._deployment, self._clients))
         for queue in self._deployment.queues:
             report = dry_run(queue, sqs, threading.Event())
             if report.unreadable is not None:
                 self._known.not_looked_at.append(f"{queue.name}: {report.unreadable}")
+            if report.untried:
+                more = f"about {counted(report.untried)} more, not listed"
+                self._known.not_looked_at.append(f"{queue.name}: {more}")
             if report.held_by_another_consumer:
                 held = counted(report.held_by_another_consumer)
                 self._known.not_looked_at.append(f"{queue.name}: {held} held by another consumer")
@@ -357,7 +361,8 @@ def judge(known: Known, id_: str, stack: str) -> tuple[ExitCode, str]:
         return ExitCode.REMAINS, (
             f"NOT SETTLED yet: {said}. Lambda or Stripe tries again.  ->  'Logs' in the runbook"
         )
-    if known.on_sale_queue and (known.paid or not outcome):
+    is_open = known.orders or known.moments
+    if known.on_sale_queue and (known.paid or (is_open and outcome in ("", _AWAITING))):
         return ExitCode.REMAINS, (
             "NOT SETTLED yet: its event may be on its way, in a queue that is not looked into. "
             f"{known.on_sale_queue}"

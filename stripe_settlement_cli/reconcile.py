@@ -258,7 +258,10 @@ def _settle(
             for each, response in zip(batch, responses, strict=True):
                 each.outcome = response.outcome
                 each.reason = None if response.reason is None else str(response.reason)
-            progress.advance(task, len(batch))
+                if len(batch) > 1 and response.reason and not response.reason.of_one_event:
+                    waiting.append([each])  # Another one may have used up the time.
+                else:
+                    progress.advance(task)
     return breaker.open_for(function.arn)
 
 

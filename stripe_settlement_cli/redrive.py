@@ -79,8 +79,10 @@ _DRY_RUN_VISIBILITY_TIMEOUT: Final = 60
 back earlier, because there are thousands, is known by its id."""
 
 _LISTED: Final = 10_000
-"""Messages of a queue that a dry run lists, at most: so it ends, however fast more arrive, and
-before those it has read come back and are read again."""
+"""Messages of a queue that a dry run lists, at most: so it ends, however fast more arrive."""
+
+_LISTING_SECONDS: Final = _DRY_RUN_VISIBILITY_TIMEOUT - 10.0
+"""For how long it lists, at most: then those that it has read come back and are read again."""
 
 
 def redrive(asked: Namespace) -> int:
@@ -129,19 +131,17 @@ def _attention(deployment: Deployment, clients: Clients) -> list[str]:
         for url in deployment.unattributed
         if (holds := _held(sqs, url))
     ]
-    if on_sale := on_sale_queue(deployment, clients):
-        lines.append(on_sale)
-    return lines
+    return lines + on_sale_queues(deployment, clients)
 
 
-def on_sale_queue(deployment: Deployment, clients: Clients) -> str | None:
-    """Return what the on-sale queue holds, and whether it is consumed; None if it is empty."""
-    on_sale = deployment.on_sale
-    if on_sale is None:
-        return None
-    holds = _held(clients.client("sqs"), on_sale.queue.physical_id)
-    name = on_sale.queue.physical_id.rpartition("/")[2]
-    return f"{name} holds {holds}; {_consumed(on_sale, clients)}" if holds else None
+def on_sale_queues(deployment: Deployment, clients: Clients) -> list[str]:
+    """Return what each on-sale queue holds that is not empty, and whether it is consumed."""
+    return [
+        f"{on_sale.queue.physical_id.rpartition('/')[2]} holds {holds}; "
+        f"{_consumed(on_sale, clients)}"
+        for on_sale in deployment.on_sale
+        if (holds := _held(clients.client("sqs"), on_sale.queue.physical_id))
+    ]
 
 
 def _held(sqs: Client, url: str) -> str:
@@ -199,12 +199,13 @@ def dry_run(queue: FailureQueue, sqs: Client, interrupted: threading.Event) -> Q
     report = QueueReport(queue.name, visibility_timeout=_DRY_RUN_VISIBILITY_TIMEOUT)
     consumer = QueueConsumer(sqs, queue.url, visibility_timeout=_DRY_RUN_VISIBILITY_TIMEOUT)
     held: dict[str, Message] = {}
+    until = time.monotonic() + _LISTING_SECONDS
     try:
         while not interrupted.is_set() and (received := consumer.receive(10)):
             fresh = [message for message in received if message.message_id not in held]
             held.update((message.message_id, message) for message in received)
             report.waiting += map(_waiting, fresh)
-            if len(held) >= _LISTED:
+            if len(held) >= _LISTED or time.monotonic() > until:
                 report.untried = consumer.counts().visible
                 break
         report.held_by_another_consumer = max(0, consumer.counts().hidden - len(held))
@@ -380,24 +381,30 @@ class QueueRedrive:
             self._deliver(function, tried)
 
     def _deliver(self, function: Function, tried: list[tuple[Message, WaitingEvent]]) -> None:
-        responses = None
-        if len(tried) > 1 and not function.missing:
+        shared = len(tried) > 1 and not function.missing
+        responses: list[Response] | None
+        if shared:
             responses = invoke_with_many(
                 self._run.invoker,
                 function.arn,
                 [event.payload for _, event in tried],
                 [event.ids.event_id for _, event in tried],
             )
-        if responses is None:
-            self._put_back([message for message, _ in tried[1:]])
-            tried = tried[:1]
+        else:
             responses = [self._invoke(function, event) for _, event in tried]
+        if responses is None:
+            self._put_back([message for message, _ in tried])
+            return
         self._run.circuit_breaker.count(function.arn, responses)
+        again = []
         for (message, event), response in zip(tried, responses, strict=True):
             if response.outcome is not None:
                 self._finish(message, event.ids, response)
+            elif response.reason is not None and shared and not response.reason.of_one_event:
+                again.append(message)  # Another one may have used up the time, or hold a lock.
             elif response.reason is not None:
                 self._retain(event.ids, response.reason)
+        self._put_back(again)
 
     def _put_back(self, messages: Sequence[Message]) -> None:
         """Release messages as if they had not been received; they come again, one by one."""

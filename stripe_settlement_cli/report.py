@@ -306,7 +306,8 @@ def _remarks(report: QueueReport, *, interrupted: bool) -> list[str]:
     elif report.untried and interrupted:
         remarks.append(f"interrupted. Not tried: about {counted(report.untried)}.")
     elif report.untried:
-        remarks.append(f"about {counted(report.untried)} more, not listed.")
+        verb = "listed" if report.waiting else "tried"
+        remarks.append(f"about {counted(report.untried)} more, not {verb}.")
     if report.held_by_another_consumer:
         remarks.append(
             f"about {counted(report.held_by_another_consumer)} held by another consumer: another "

@@ -197,6 +197,31 @@ def test_of_events_that_share_an_invocation_each_has_its_own_answer(
     assert stack.invocations() < 20
 
 
+def test_an_event_that_failed_beside_others_is_tried_alone_before_it_is_retained(
+    stack: StandIn, run: Run
+) -> None:
+    events = {stack.failed() for _ in range(20)}
+    failing = events.pop()
+    stack.plan(failing, "LedgerUnavailable")
+
+    run("--queue", stack.queue_name("OnFailure"))
+
+    assert (stack.settled(), stack.counts("OnFailure")) == (events, ONE)
+    assert stack.calls(failing) == 2
+
+
+def test_a_dry_run_ends_though_what_it_has_read_comes_back(
+    stack: StandIn, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrive, "_DRY_RUN_VISIBILITY_TIMEOUT", 0)
+    monkeypatch.setattr(redrive, "_LISTING_SECONDS", 0.2)
+    stack.failed()
+
+    ended = run("--dry-run", "--queue", stack.queue_name("OnFailure"))
+
+    assert (ended.code, "1 message waits" in ended.out) == (1, True)
+
+
 def test_an_event_that_crashes_the_function_keeps_no_other_from_settling(
     stack: StandIn, run: Run
 ) -> None:

@@ -229,9 +229,15 @@ def test_redrive_may_consume_the_dlq_and_see_whether_the_queue_is_consumed(stack
     template = template_of(stack)
     dlq = find_id(template, "AWS::SQS::Queue", "OnSaleQueueDlq")
     assert "On-sale DLQ" in settlement.failure_queues
-    policy = str(find(template, "AWS::IAM::Policy", "OnCall"))
-    assert dlq in policy
-    assert "lambda:GetEventSourceMapping" in policy  # to say why the queue itself is not empty
+    policy = find(template, "AWS::IAM::Policy", "OnCall")
+    assert dlq in str(policy)
+    allowed = {
+        str(each["Action"]): str(each["Resource"]) for each in policy["PolicyDocument"]["Statement"]
+    }
+    # To say that the queue itself is not empty, and why.
+    assert "OnSaleQueueEventSourceMapping" in allowed["lambda:GetEventSourceMapping"]
+    assert "OnSaleQueue" in allowed["sqs:GetQueueAttributes"]
+    assert dlq not in allowed["sqs:GetQueueAttributes"]
 
 
 @pytest.mark.parametrize(
