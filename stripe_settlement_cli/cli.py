@@ -37,7 +37,7 @@ examples:
 _EXIT_CODES: Final = """\
 exit codes:
   0    all is well: everything that was asked for is done, or there was nothing to do
-  1    messages remain, or the run stopped early; the summary says why
+  1    messages remain, in an on-sale queue too, or the run stopped early; the summary says why
   2    nothing was begun: wrong arguments, no such stack or queue, no credentials or permission
   130  interrupted by Ctrl-C or SIGTERM; what was in flight is finished, the rest is in its queue
 """
